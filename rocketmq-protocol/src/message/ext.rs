@@ -1,0 +1,288 @@
+//! What a program receives.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::outgoing::fmt_message;
+use super::properties::lossy;
+use super::record::{Record, RecordError};
+use super::{Properties, SysFlag, id::OffsetMessageId, names};
+use crate::compression::{DecompressError, decompress};
+
+/// A received message with what the broker added to it. Java: `MessageExt`.
+///
+/// Its strings and its body are slices of the frame it came in: cloning is cheap, and a message that is kept for long
+/// keeps its frame (a pull answer, 256 KiB by default) in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageExt {
+    topic: ByteString,
+    flag: i32,
+    properties: Properties,
+    body: Bytes,
+    broker_name: Option<ByteString>,
+    queue_id: i32,
+    store_size: i32,
+    queue_offset: i64,
+    sys_flag: SysFlag,
+    born_timestamp: i64,
+    born_host: SocketAddr,
+    store_timestamp: i64,
+    store_host: SocketAddr,
+    commit_log_offset: i64,
+    body_crc: i32,
+    reconsume_times: i32,
+    prepared_transaction_offset: i64,
+}
+
+impl MessageExt {
+    /// Reads the record that `bytes` starts with, and returns what follows it. The body is left as it was stored:
+    /// see [`decompress`](Self::decompress).
+    ///
+    /// # Errors
+    /// Bytes that are not a whole, well-formed record.
+    pub fn decode(bytes: &Bytes) -> Result<(Self, Bytes), RecordError> {
+        let record = Record::parse(bytes)?;
+        let message = Self {
+            topic: lossy(bytes.slice_ref(record.topic)),
+            flag: record.flag,
+            properties: Properties::from_bytes(bytes.slice_ref(record.properties)),
+            body: bytes.slice_ref(record.body),
+            broker_name: None,
+            queue_id: record.queue_id,
+            store_size: i32::try_from(record.encoded_len()).unwrap_or(i32::MAX),
+            queue_offset: record.queue_offset,
+            sys_flag: record.sys_flag,
+            born_timestamp: record.born_timestamp,
+            born_host: record.born_host,
+            store_timestamp: record.store_timestamp,
+            store_host: record.store_host,
+            commit_log_offset: record.physical_offset,
+            body_crc: record.body_crc(),
+            reconsume_times: record.reconsume_times,
+            prepared_transaction_offset: record.prepared_transaction_offset,
+        };
+        Ok((message, bytes.slice(record.encoded_len()..)))
+    }
+
+    /// Puts the plain body in place of a compressed one, as `sys_flag` says, and clears its bit as 5.x does.
+    ///
+    /// # Errors
+    /// See [`decompress`]; the message is left as it was.
+    pub fn decompress(&mut self, limit_bytes: usize) -> Result<(), DecompressError> {
+        if self.sys_flag.has(SysFlag::COMPRESSED) {
+            self.body = decompress(&self.body, self.sys_flag, limit_bytes)?;
+            self.sys_flag = self.sys_flag.without(SysFlag::COMPRESSED);
+        }
+        Ok(())
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The topic as a string that clones cheaply.
+    #[must_use]
+    pub fn topic_shared(&self) -> &ByteString {
+        &self.topic
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The producer's own number.
+    #[must_use]
+    pub fn flag(&self) -> i32 {
+        self.flag
+    }
+
+    /// All properties, RocketMQ's own among them.
+    #[must_use]
+    pub fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// The value of a property.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name)
+    }
+
+    /// The value of a property that the producer's program set.
+    #[must_use]
+    pub fn user_property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name)
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn tags(&self) -> Option<&str> {
+        self.properties.get(names::TAGS)
+    }
+
+    /// The keys, separated by one space.
+    #[must_use]
+    pub fn keys(&self) -> Option<&str> {
+        self.properties.get(names::KEYS)
+    }
+
+    /// The delay level that the message was sent with, 0 for none.
+    #[must_use]
+    pub fn delay_time_level(&self) -> u32 {
+        self.properties.get(names::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
+    }
+
+    /// The id that the producer gave, or else the offset message id.
+    #[must_use]
+    pub fn msg_id(&self) -> String {
+        self.properties.get(names::UNIQ_KEY).map_or_else(|| self.offset_msg_id(), str::to_owned)
+    }
+
+    /// Where the broker stored the message.
+    #[must_use]
+    pub fn offset_msg_id(&self) -> String {
+        let mut text = String::with_capacity(56);
+        OffsetMessageId { store_host: self.store_host, physical_offset: self.commit_log_offset }
+            .push_to(&mut text);
+        text
+    }
+
+    /// The transaction's id: the id that the producer gave.
+    #[must_use]
+    pub fn transaction_id(&self) -> Option<&str> {
+        self.properties.get(names::UNIQ_KEY)
+    }
+
+    /// The name of the broker it came from.
+    #[must_use]
+    pub fn broker_name(&self) -> Option<&str> {
+        self.broker_name.as_deref()
+    }
+
+    /// The queue's number.
+    #[must_use]
+    pub fn queue_id(&self) -> i32 {
+        self.queue_id
+    }
+
+    /// The message's size in the commit log, in bytes.
+    #[must_use]
+    pub fn store_size(&self) -> i32 {
+        self.store_size
+    }
+
+    /// The message's place in its queue.
+    #[must_use]
+    pub fn queue_offset(&self) -> i64 {
+        self.queue_offset
+    }
+
+    /// RocketMQ's own flags.
+    #[must_use]
+    pub fn sys_flag(&self) -> SysFlag {
+        self.sys_flag
+    }
+
+    /// When the producer made it, in milliseconds since 1970.
+    #[must_use]
+    pub fn born_timestamp(&self) -> i64 {
+        self.born_timestamp
+    }
+
+    /// The producer's address.
+    #[must_use]
+    pub fn born_host(&self) -> SocketAddr {
+        self.born_host
+    }
+
+    /// When the broker stored it, in milliseconds since 1970.
+    #[must_use]
+    pub fn store_timestamp(&self) -> i64 {
+        self.store_timestamp
+    }
+
+    /// The broker's address.
+    #[must_use]
+    pub fn store_host(&self) -> SocketAddr {
+        self.store_host
+    }
+
+    /// The message's first byte in the commit log.
+    #[must_use]
+    pub fn commit_log_offset(&self) -> i64 {
+        self.commit_log_offset
+    }
+
+    /// The checksum of the body as it was stored.
+    #[must_use]
+    pub fn body_crc(&self) -> i32 {
+        self.body_crc
+    }
+
+    /// How often the message was given back to be consumed again.
+    #[must_use]
+    pub fn reconsume_times(&self) -> i32 {
+        self.reconsume_times
+    }
+
+    /// The half message's physical offset.
+    #[must_use]
+    pub fn prepared_transaction_offset(&self) -> i64 {
+        self.prepared_transaction_offset
+    }
+
+    /// Shows another topic: a consumer shows a retried message under the topic it was sent to.
+    pub fn set_topic(&mut self, topic: impl Into<ByteString>) {
+        self.topic = topic.into();
+    }
+
+    /// Says which broker the message came from.
+    pub fn set_broker_name(&mut self, broker_name: ByteString) {
+        self.broker_name = Some(broker_name);
+    }
+
+    /// Sets how often the message was given back.
+    pub fn set_reconsume_times(&mut self, reconsume_times: i32) {
+        self.reconsume_times = reconsume_times;
+    }
+
+    /// The properties, to be changed.
+    pub fn properties_mut(&mut self) -> &mut Properties {
+        &mut self.properties
+    }
+}
+
+/// As Java's `toString`, whose `msgId` is the offset message id.
+impl fmt::Display for MessageExt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "MessageExt [brokerName={}, queueId={}, storeSize={}, queueOffset={}, sysFlag={}, bornTimestamp={}, \
+             bornHost=/{}, storeTimestamp={}, storeHost=/{}, msgId={}, commitLogOffset={}, bodyCRC={}, \
+             reconsumeTimes={}, preparedTransactionOffset={}, toString()=",
+            self.broker_name.as_deref().unwrap_or("null"),
+            self.queue_id,
+            self.store_size,
+            self.queue_offset,
+            self.sys_flag.0,
+            self.born_timestamp,
+            self.born_host,
+            self.store_timestamp,
+            self.store_host,
+            self.offset_msg_id(),
+            self.commit_log_offset,
+            self.body_crc,
+            self.reconsume_times,
+            self.prepared_transaction_offset,
+        )?;
+        fmt_message(f, &self.topic, self.flag, &self.properties, &self.body, self.transaction_id())?;
+        f.write_str("]")
+    }
+}

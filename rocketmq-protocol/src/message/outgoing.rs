@@ -1,0 +1,246 @@
+//! What a program sends.
+
+use std::fmt;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::java::hash_map_order;
+use super::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, Properties, names};
+
+/// A message to send. Java: `Message`.
+///
+/// The setters take and return the message. Where a setter has the plain name, its reader starts with `get_`.
+///
+/// ```
+/// use rocketmq_protocol::message::Message;
+///
+/// let message = Message::new("TopicTest", "Hello").tags("TagA").keys(["order-1"]).property("region", "eu");
+/// assert_eq!(message.get_keys(), Some("order-1"));
+/// assert_eq!(message.get_property("region"), Some("eu"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Message {
+    topic: ByteString,
+    flag: i32,
+    properties: Properties,
+    body: Bytes,
+    transaction_id: Option<ByteString>,
+    defect: Option<Box<str>>,
+}
+
+impl Message {
+    /// A message with that body for that topic.
+    pub fn new(topic: impl Into<ByteString>, body: impl Into<Bytes>) -> Self {
+        let mut properties = Properties::new();
+        properties.set(names::WAIT, "true");
+        Self {
+            topic: topic.into(),
+            flag: 0,
+            properties,
+            body: body.into(),
+            transaction_id: None,
+            defect: None,
+        }
+    }
+
+    /// The tag, by which consumers filter. One tag a message, in spite of the name.
+    pub fn tags(mut self, tags: impl AsRef<str>) -> Self {
+        self.put(names::TAGS, tags.as_ref());
+        self
+    }
+
+    /// The keys, by which the message can be found again. They must not hold spaces: a space separates them.
+    pub fn keys<K: AsRef<str>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        let mut joined = String::new();
+        for key in keys {
+            if !joined.is_empty() {
+                joined.push(' ');
+            }
+            joined.push_str(key.as_ref());
+        }
+        self.put(names::KEYS, &joined);
+        self
+    }
+
+    /// Any property of the program's own. Java: `putUserProperty`.
+    ///
+    /// A blank name or value, one of RocketMQ's own names, or a name or value that holds one of the separators
+    /// `\u{1}` and `\u{2}` makes the send fail with an error that says so.
+    pub fn property(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        if name.trim().is_empty() || value.trim().is_empty() {
+            self.note(format!("property {name:?} has a blank name or value"));
+        } else if names::RESERVED.contains(&name) {
+            self.note(format!("property {name:?} is reserved by RocketMQ; choose another name"));
+        } else {
+            self.put(name, value);
+        }
+        self
+    }
+
+    /// A number of the program's own that travels with the message; 0 by default.
+    pub fn flag(mut self, flag: i32) -> Self {
+        self.flag = flag;
+        self
+    }
+
+    /// Holds the message back at the broker: level 1 to 18 stand for
+    /// 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h unless the broker is configured otherwise. 0 is none.
+    pub fn delay_time_level(mut self, level: u32) -> Self {
+        self.properties.set(names::DELAY, &if level == 0 { String::new() } else { level.to_string() });
+        self
+    }
+
+    /// Whether the broker answers only once the message is flushed and replicated as it is configured to do; true by
+    /// default.
+    pub fn wait_store_msg_ok(mut self, wait: bool) -> Self {
+        self.properties.set(names::WAIT, if wait { "true" } else { "false" });
+        self
+    }
+
+    /// Sets one of the properties that `property` refuses: for code that speaks the protocol itself.
+    pub fn set_reserved_property(&mut self, name: &str, value: &str) {
+        self.put(name, value);
+    }
+
+    /// Puts another body in place of the present one.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.body = body;
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The topic as a string that clones cheaply.
+    #[must_use]
+    pub fn topic_shared(&self) -> &ByteString {
+        &self.topic
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// All properties, RocketMQ's own among them.
+    #[must_use]
+    pub fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn get_tags(&self) -> Option<&str> {
+        self.properties.get(names::TAGS)
+    }
+
+    /// The keys, separated by one space.
+    #[must_use]
+    pub fn get_keys(&self) -> Option<&str> {
+        self.properties.get(names::KEYS)
+    }
+
+    /// The value of a property.
+    #[must_use]
+    pub fn get_property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name)
+    }
+
+    /// The flag.
+    #[must_use]
+    pub fn get_flag(&self) -> i32 {
+        self.flag
+    }
+
+    /// The delay level, 0 for none.
+    #[must_use]
+    pub fn get_delay_time_level(&self) -> u32 {
+        self.properties.get(names::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether the answer waits for flush and replication.
+    #[must_use]
+    pub fn is_wait_store_msg_ok(&self) -> bool {
+        self.properties.get(names::WAIT).is_none_or(|wait| wait.eq_ignore_ascii_case("true"))
+    }
+
+    /// The transaction's id, once there is one.
+    #[must_use]
+    pub fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_deref()
+    }
+
+    /// What a setter was given that cannot be sent, if anything.
+    #[must_use]
+    pub fn defect(&self) -> Option<&str> {
+        self.defect.as_deref()
+    }
+
+    fn put(&mut self, name: &str, value: &str) {
+        let separator = |c| matches!(c, NAME_VALUE_SEPARATOR | PROPERTY_SEPARATOR);
+        if name.contains(separator) || value.contains(separator) {
+            self.note(format!("property {name:?} holds one of the separators \\u{{1}} and \\u{{2}}"));
+        } else {
+            self.properties.set(name, value);
+        }
+    }
+
+    fn note(&mut self, defect: String) {
+        self.defect.get_or_insert(defect.into());
+    }
+}
+
+/// As Java's `toString`.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_message(f, &self.topic, self.flag, &self.properties, &self.body, self.transaction_id.as_deref())
+    }
+}
+
+/// What `Message.toString` prints of any message.
+pub(super) fn fmt_message(
+    f: &mut fmt::Formatter<'_>,
+    topic: &str,
+    flag: i32,
+    properties: &Properties,
+    body: &[u8],
+    transaction_id: Option<&str>,
+) -> fmt::Result {
+    write!(f, "Message{{topic='{topic}', flag={flag}, properties={{")?;
+    for (at, (name, value)) in hash_map_order(&properties.distinct()).into_iter().enumerate() {
+        write!(f, "{}{name}={value}", if at == 0 { "" } else { ", " })?;
+    }
+    f.write_str("}, body=[")?;
+    for (at, byte) in body.iter().enumerate() {
+        write!(f, "{}{}", if at == 0 { "" } else { ", " }, byte.cast_signed())?;
+    }
+    write!(f, "], transactionId='{}'}}", transaction_id.unwrap_or("null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_java() {
+        let message = Message::new("T", vec![1u8, 0xFF]).tags("A");
+        assert_eq!(
+            message.to_string(),
+            "Message{topic='T', flag=0, properties={WAIT=true, TAGS=A}, body=[1, -1], transactionId='null'}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_travel_is_noted() {
+        assert!(Message::new("T", "b").property("KEYS", "x").defect().unwrap().contains("reserved"));
+        assert!(Message::new("T", "b").property(" ", "x").defect().unwrap().contains("blank"));
+        assert!(Message::new("T", "b").property("a", "x\u{1}y").defect().unwrap().contains("separators"));
+        assert_eq!(Message::new("T", "b").property("a", "b").defect(), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! One queue of a topic on one broker.
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+/// A queue of a topic. Java: `MessageQueue`. Ordered by topic, broker name, queue id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MessageQueue {
+    #[serde(with = "crate::body::text")]
+    topic: ByteString,
+    #[serde(with = "crate::body::text")]
+    broker_name: ByteString,
+    queue_id: i32,
+}
+
+impl MessageQueue {
+    /// A queue by its three coordinates.
+    #[must_use]
+    pub fn new(topic: impl Into<ByteString>, broker_name: impl Into<ByteString>, queue_id: i32) -> Self {
+        Self { topic: topic.into(), broker_name: broker_name.into(), queue_id }
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The broker's name.
+    #[must_use]
+    pub fn broker_name(&self) -> &str {
+        &self.broker_name
+    }
+
+    /// The queue's number on that broker, from 0.
+    #[must_use]
+    pub fn queue_id(&self) -> i32 {
+        self.queue_id
+    }
+
+    /// The topic as a string that clones cheaply.
+    #[must_use]
+    pub fn topic_shared(&self) -> &ByteString {
+        &self.topic
+    }
+
+    /// The broker's name as a string that clones cheaply.
+    #[must_use]
+    pub fn broker_name_shared(&self) -> &ByteString {
+        &self.broker_name
+    }
+}
+
+impl Default for MessageQueue {
+    fn default() -> Self {
+        Self::new("", "", 0)
+    }
+}
+
+/// As Java's `toString`.
+impl fmt::Display for MessageQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "MessageQueue [topic={}, brokerName={}, queueId={}]",
+            self.topic, self.broker_name, self.queue_id
+        )
+    }
+}

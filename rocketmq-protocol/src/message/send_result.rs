@@ -1,0 +1,72 @@
+//! What comes back for a message that was sent.
+
+use std::fmt;
+
+use bytestring::ByteString;
+
+use super::MessageQueue;
+
+/// How safely the broker holds a message. Java: `SendStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendStatus {
+    /// Stored, flushed and replicated as the broker is configured to do.
+    SendOk,
+    /// Stored, but not flushed to disk in time (SYNC_FLUSH).
+    FlushDiskTimeout,
+    /// Stored, but not replicated in time (SYNC_MASTER).
+    FlushSlaveTimeout,
+    /// Stored, but no slave was there to replicate to (SYNC_MASTER).
+    SlaveNotAvailable,
+}
+
+/// Java's spelling.
+impl fmt::Display for SendStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SendOk => "SEND_OK",
+            Self::FlushDiskTimeout => "FLUSH_DISK_TIMEOUT",
+            Self::FlushSlaveTimeout => "FLUSH_SLAVE_TIMEOUT",
+            Self::SlaveNotAvailable => "SLAVE_NOT_AVAILABLE",
+        })
+    }
+}
+
+/// The broker's answer to a send. Java: `SendResult`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a status other than SEND_OK means that the message is stored less safely than configured"]
+pub struct SendResult {
+    /// How safely the message is held.
+    pub send_status: SendStatus,
+    /// The id that the producer gave the message; those of a batch are joined by commas.
+    pub msg_id: ByteString,
+    /// Where the broker stored the message; those of a batch are joined by commas.
+    pub offset_msg_id: Option<ByteString>,
+    /// The queue that holds the message.
+    pub message_queue: MessageQueue,
+    /// The message's place in the queue; the first one's of a batch.
+    pub queue_offset: i64,
+    /// The transaction's id.
+    pub transaction_id: Option<ByteString>,
+    /// The broker's region.
+    pub region_id: Option<ByteString>,
+    /// Whether the broker wants the message traced; true unless it says otherwise.
+    pub trace_on: bool,
+    /// Takes a timer message back (5.x).
+    pub recall_handle: Option<ByteString>,
+}
+
+/// As the `toString` of Java's 4.9 line.
+impl fmt::Display for SendResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SendResult [sendStatus={}, msgId={}, offsetMsgId={}, messageQueue={}, queueOffset={}]",
+            self.send_status,
+            self.msg_id,
+            self.offset_msg_id.as_deref().unwrap_or("null"),
+            self.message_queue,
+            self.queue_offset
+        )
+    }
+}
