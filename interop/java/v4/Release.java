@@ -3,6 +3,7 @@ import java.io.IOException;
 import java.util.Map;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.remoting.protocol.DataVersion;
 import org.apache.rocketmq.remoting.protocol.body.RegisterBrokerBody;
 import org.apache.rocketmq.remoting.protocol.heartbeat.HeartbeatData;
 import org.apache.rocketmq.remoting.protocol.route.TopicRouteData;
@@ -20,8 +21,12 @@ final class Release {
             SerializerFeature.SkipTransientField, SerializerFeature.MapSortField);
     }
 
-    static RegisterBrokerBody decode(byte[] body, boolean compressed) throws IOException {
-        return RegisterBrokerBody.decode(body, compressed);
+    static RegisterBrokerBody decode(byte[] compressed) throws IOException {
+        return RegisterBrokerBody.decode(compressed, true);
+    }
+
+    static void mappingVersion(RegisterBrokerBody body, DataVersion version) {
+        // 4.x has no static topics.
     }
 
     static void attributes(TopicConfig config, Map<String, String> attributes) {

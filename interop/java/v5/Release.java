@@ -4,6 +4,7 @@ import java.util.Map;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.remoting.protocol.DataVersion;
 import org.apache.rocketmq.remoting.protocol.body.RegisterBrokerBody;
 import org.apache.rocketmq.remoting.protocol.heartbeat.HeartbeatData;
 import org.apache.rocketmq.remoting.protocol.route.TopicRouteData;
@@ -20,8 +21,12 @@ final class Release {
         return route.encode(JSONWriter.Feature.BrowserCompatible, JSONWriter.Feature.MapSortField);
     }
 
-    static RegisterBrokerBody decode(byte[] body, boolean compressed) throws IOException {
-        return RegisterBrokerBody.decode(body, compressed, MQVersion.Version.V5_0_0);
+    static RegisterBrokerBody decode(byte[] compressed) throws IOException {
+        return RegisterBrokerBody.decode(compressed, true, MQVersion.Version.V5_0_0);
+    }
+
+    static void mappingVersion(RegisterBrokerBody body, DataVersion version) {
+        body.getTopicConfigSerializeWrapper().setMappingDataVersion(version);
     }
 
     static void attributes(TopicConfig config, Map<String, String> attributes) {
