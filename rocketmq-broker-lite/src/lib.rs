@@ -1,0 +1,13 @@
+//! A compact RocketMQ broker and name server.
+//!
+//! It speaks the remoting protocol of RocketMQ 4.9 and 5.x and keeps its data in RocketMQ's own files. It embeds in
+//! tests as a value, and runs as `mqnamesrv` and `mqbroker` on small nodes.
+
+pub(crate) mod broker;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod nameserver;
+pub(crate) mod store;
+pub(crate) mod testkit;
