@@ -197,7 +197,7 @@ impl<'a> Record<'a> {
         limit("properties", self.properties.len(), MAX_PROPERTIES_BYTES)?;
         limit("body", self.body.len(), i32::MAX as usize / 2)?;
         let version_two = self.topic.len() > super::MAX_TOPIC_BYTES;
-        out.put_u32(truncated(self.encoded_len()));
+        put_length(out, 4, self.encoded_len());
         out.put_i32(if version_two { MAGIC_V2 } else { MAGIC_V1 });
         out.put_i32(self.body_crc());
         out.put_i32(self.queue_id);
@@ -211,15 +211,11 @@ impl<'a> Record<'a> {
         put_host(out, self.store_host);
         out.put_i32(self.reconsume_times);
         out.put_i64(self.prepared_transaction_offset);
-        out.put_u32(truncated(self.body.len()));
+        put_length(out, 4, self.body.len());
         out.put_slice(self.body);
-        if version_two {
-            out.put_u16(truncated(self.topic.len()) as u16);
-        } else {
-            out.put_u8(truncated(self.topic.len()) as u8);
-        }
+        put_length(out, if version_two { 2 } else { 1 }, self.topic.len());
         out.put_slice(self.topic);
-        out.put_u16(truncated(self.properties.len()) as u16);
+        put_length(out, 2, self.properties.len());
         out.put_slice(self.properties);
         Ok(())
     }
@@ -311,13 +307,9 @@ fn put_host(out: &mut impl BufMut, host: SocketAddr) {
     out.put_u32(u32::from(host.port()));
 }
 
-/// A length whose limit was checked before.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "encode() checks every length against a smaller limit first"
-)]
-fn truncated(length: usize) -> u32 {
-    length as u32
+/// Writes a length, whose limit was checked before, in so many bytes.
+fn put_length(out: &mut impl BufMut, length_bytes: usize, length: usize) {
+    out.put_uint(length as u64, length_bytes);
 }
 
 #[cfg(test)]

@@ -1,0 +1,49 @@
+//! The connecting side.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Connection, ConnectionConfig, Handler, RemotingError};
+
+/// Connects to `addr` (`host:port`): a host name is resolved anew each time, and each of its addresses is tried within
+/// the timeout. The connection's tasks run on `tasks`.
+///
+/// # Errors
+/// [`RemotingError::Connect`] with the last address's error.
+///
+/// # Cancel safety
+/// Dropping the call leaves no connection behind.
+pub async fn connect(
+    addr: &str,
+    timeout: Duration,
+    config: ConnectionConfig,
+    handler: Arc<dyn Handler>,
+    tasks: &TaskTracker,
+) -> Result<Connection, RemotingError> {
+    let connecting = tokio::time::timeout(timeout, open_stream(addr));
+    let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let connected = stream.and_then(|stream| {
+        stream.set_nodelay(true)?;
+        let addresses = (stream.local_addr()?, stream.peer_addr()?);
+        let (reader, writer) = stream.into_split();
+        let ended = CancellationToken::new();
+        Ok(Connection::start(reader, writer, addresses, config, handler, tasks, ended))
+    });
+    connected.map_err(|error| RemotingError::Connect { addr: addr.into(), source: Arc::new(error) })
+}
+
+async fn open_stream(addr: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in lookup_host(addr).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
