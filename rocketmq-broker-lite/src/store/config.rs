@@ -1,0 +1,63 @@
+//! What a store can be told; names and defaults are Java's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::DelayLevels;
+
+/// When a message counts as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FlushDiskType {
+    /// When the kernel has it: it survives the end of the process, not that of the machine.
+    #[default]
+    AsyncFlush,
+    /// When the disk has it.
+    SyncFlush,
+}
+
+/// How a store works. `Default` is what Java's broker does.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreConfig {
+    /// The directory of all files (`storePathRootDir`); made if it is missing. Default `store`, below the working
+    /// directory.
+    pub(crate) root_dir: PathBuf,
+    /// The bytes of one commit log file. Default 1 GiB. It bounds the record's size: a record must fit with 8 bytes to
+    /// spare.
+    pub(crate) mapped_file_size_commit_log: u64,
+    /// The bytes of one consume queue file, rounded down to whole units of 20 bytes. Default 6,000,000.
+    pub(crate) mapped_file_size_consume_queue: u64,
+    /// When a message counts as stored. Default `AsyncFlush`.
+    pub(crate) flush_disk_type: FlushDiskType,
+    /// How often the log is flushed in the background. Default 500 ms.
+    pub(crate) flush_interval_commit_log: Duration,
+    /// A background flush waits for so many pages of 4 KiB. Default 4.
+    pub(crate) flush_commit_log_least_pages: u32,
+    /// After this time a background flush takes what there is. Default 10 s.
+    pub(crate) flush_commit_log_thorough_interval: Duration,
+    /// How often consume queues are written to their files. Default 1 s.
+    pub(crate) flush_interval_consume_queue: Duration,
+    /// How long a synchronous flush may take before the producer is told of a timeout. Default 5 s.
+    pub(crate) sync_flush_timeout: Duration,
+    /// The longest body in bytes. Default 4 MiB.
+    pub(crate) max_message_size: usize,
+    /// What the delay levels mean.
+    pub(crate) delay_levels: DelayLevels,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            root_dir: PathBuf::from("store"),
+            mapped_file_size_commit_log: 1 << 30,
+            mapped_file_size_consume_queue: 6_000_000,
+            flush_disk_type: FlushDiskType::AsyncFlush,
+            flush_interval_commit_log: Duration::from_millis(500),
+            flush_commit_log_least_pages: 4,
+            flush_commit_log_thorough_interval: Duration::from_secs(10),
+            flush_interval_consume_queue: Duration::from_secs(1),
+            sync_flush_timeout: Duration::from_secs(5),
+            max_message_size: 4 << 20,
+            delay_levels: DelayLevels::default(),
+        }
+    }
+}
