@@ -209,7 +209,6 @@ pub struct TooLarge {
 }
 
 #[cfg(test)]
-#[expect(unreachable_pub, reason = "the macro makes every header public")]
 mod tests {
     use super::*;
     use crate::frame::split_frame;

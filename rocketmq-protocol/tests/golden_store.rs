@@ -1,7 +1,5 @@
 //! What real brokers left on their disks, as far as this crate has code for it.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
-
 mod golden_file;
 
 use std::collections::BTreeMap;
