@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 
-/// Why a [`NameServer`](crate::NameServer) or a [`Broker`](crate::Broker) does not start.
+/// Why a [`NameServer`](crate::NameServer) or a broker does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -18,7 +18,7 @@ pub use broker::{BrokerConfig, FlushDiskType};
 pub use error::ConfigError;
 pub use namesrv::NamesrvConfig;
 #[cfg(feature = "cli")]
-pub(crate) use properties::read_properties;
-pub(crate) use setting::{Settings, check};
+pub(crate) use properties::{FromProperties, read_properties};
+pub(crate) use setting::check;
 #[cfg(feature = "cli")]
 pub(crate) use setting::print;

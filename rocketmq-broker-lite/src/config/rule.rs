@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::FlushDiskType;
+use crate::store;
 
 /// The rule of a setting whose value is a `T`.
 pub(super) trait Rule<T> {
@@ -115,12 +116,7 @@ pub(super) struct DelayLevels;
 
 impl Rule<String> for DelayLevels {
     fn read(&self, text: &str) -> Option<String> {
-        let level = |word: &str| {
-            let number = word.strip_suffix(['s', 'm', 'h', 'd'])?;
-            number.parse::<u32>().ok()
-        };
-        let good = !text.is_empty() && text.split_whitespace().all(|word| level(word).is_some());
-        good.then(|| text.to_owned())
+        store::DelayLevels::parse(text).is_ok().then(|| text.to_owned())
     }
 
     fn print(&self, value: &String) -> String {

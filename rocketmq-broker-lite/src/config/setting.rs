@@ -42,7 +42,9 @@ pub(super) use settings;
 pub(super) fn set<C: Settings>(config: &mut C, key: &str, text: &str) -> Result<bool, ConfigError> {
     match C::SETTINGS.iter().find(|setting| setting.key == key) {
         None => Ok(false),
-        Some(setting) => (setting.read)(config, text).map(|()| true).map_err(|allowed| bad(key, text, allowed)),
+        Some(setting) => {
+            (setting.read)(config, text).map(|()| true).map_err(|allowed| bad(key, text, allowed))
+        }
     }
 }
 
