@@ -8,6 +8,11 @@ pub(crate) mod broker;
 pub mod cli;
 pub(crate) mod clock;
 pub(crate) mod config;
+pub(crate) mod error;
 pub(crate) mod nameserver;
 pub(crate) mod store;
 pub(crate) mod testkit;
+
+pub use config::{BrokerConfig, ConfigError, FlushDiskType, NamesrvConfig};
+pub use error::StartError;
+pub use nameserver::NameServer;
