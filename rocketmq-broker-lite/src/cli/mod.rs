@@ -26,6 +26,13 @@ fn run<F: Future<Output = Result<(), Failure>>>(name: &str, program: impl FnOnce
     }
 }
 
+/// Writes to stdout. That nobody reads it is no reason for a server to stop.
+fn say(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
 /// Logs go to stderr; the environment's `RUST_LOG` says which, by default warnings and errors.
 fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
