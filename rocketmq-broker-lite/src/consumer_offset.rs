@@ -55,7 +55,13 @@ impl ConsumerOffsets {
     ///
     /// # Errors
     /// Names that no topic or group can have: they are not worth memory.
-    pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Result<(), IllegalName> {
+    pub(crate) fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> Result<(), IllegalName> {
         let known = self.groups.get_mut(group).is_some_and(|mut topics| {
             topics.get_mut(topic).map(|queues| queues.insert(queue_id, offset)).is_some()
         });

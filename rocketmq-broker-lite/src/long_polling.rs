@@ -56,7 +56,12 @@ impl<T> HeldPulls<T> {
     ///
     /// # Errors
     /// The pull itself, if too many are held.
-    pub(crate) fn hold(&self, topic: &ByteString, queue_id: i32, pull: HeldPull<T>) -> Result<(), HeldPull<T>> {
+    pub(crate) fn hold(
+        &self,
+        topic: &ByteString,
+        queue_id: i32,
+        pull: HeldPull<T>,
+    ) -> Result<(), HeldPull<T>> {
         if self.count.fetch_add(1, Ordering::SeqCst) >= self.limit {
             self.count.fetch_sub(1, Ordering::SeqCst);
             return Err(pull);
@@ -74,7 +79,13 @@ impl<T> HeldPulls<T> {
     }
 
     /// A message can be read: returns the pulls that wait for it. `next_offset` is the offset behind the message.
-    pub(crate) fn arrived(&self, topic: &str, queue_id: i32, next_offset: i64, tags_code: i64) -> Vec<HeldPull<T>> {
+    pub(crate) fn arrived(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        next_offset: i64,
+        tags_code: i64,
+    ) -> Vec<HeldPull<T>> {
         self.take(topic, queue_id, |pull| {
             pull.from_offset < next_offset && pull.subscription.matches_code(tags_code)
         })
@@ -92,9 +103,10 @@ impl<T> HeldPulls<T> {
         }
         self.next_deadline_ms.store(i64::MAX, Ordering::SeqCst);
         let expired = self.take_where(|pull| pull.deadline_ms <= now_ms);
-        let next = self.topics.iter().filter_map(|queues| {
-            queues.value().values().flatten().map(|pull| pull.deadline_ms).min()
-        });
+        let next = self
+            .topics
+            .iter()
+            .filter_map(|queues| queues.value().values().flatten().map(|pull| pull.deadline_ms).min());
         self.next_deadline_ms.fetch_min(next.min().unwrap_or(i64::MAX), Ordering::SeqCst);
         expired
     }
@@ -159,7 +171,8 @@ mod tests {
     fn a_message_wakes_those_who_wait_for_its_offset_and_tag_in_its_queue() {
         let held = HeldPulls::default();
         let topic = ByteString::from_static("T");
-        for (queue_id, offset, tags) in [(0, 5, "*"), (0, 4, "A || B"), (0, 3, "C"), (0, 6, "*"), (1, 1, "*")] {
+        for (queue_id, offset, tags) in [(0, 5, "*"), (0, 4, "A || B"), (0, 3, "C"), (0, 6, "*"), (1, 1, "*")]
+        {
             held.hold(&topic, queue_id, pull(offset, 100, tags)).unwrap();
         }
         assert!(held.arrived("U", 0, 6, 0).is_empty());

@@ -107,7 +107,9 @@ fn read<'a>(encoded: &'a str, mut each: impl FnMut(&'a str, &'a str)) -> Noted<'
             names::DELAY => noted.delay = Some(value),
             names::WAIT => noted.wait = Some(value),
             names::TRAN_MSG => noted.transaction = Some(value),
-            names::TIMER_DELAY_SEC | names::TIMER_DELAY_MS | names::TIMER_DELIVER_MS => noted.has_timer = true,
+            names::TIMER_DELAY_SEC | names::TIMER_DELAY_MS | names::TIMER_DELIVER_MS => {
+                noted.has_timer = true
+            }
             _ => {}
         }
         each(name, value);
@@ -121,7 +123,10 @@ mod tests {
 
     #[test]
     fn a_single_message_gets_the_cluster_and_loses_wait() {
-        for encoded in ["KEYS\u{1}k\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A\u{2}CLUSTER\u{1}x\u{2}", "KEYS\u{1}k\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A"] {
+        for encoded in [
+            "KEYS\u{1}k\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A\u{2}CLUSTER\u{1}x\u{2}",
+            "KEYS\u{1}k\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A",
+        ] {
             let mut out = String::new();
             let noted = copy_single(encoded, "C", &mut out);
             assert_eq!(out, "KEYS\u{1}k\u{2}TAGS\u{1}A\u{2}CLUSTER\u{1}C");
@@ -134,8 +139,13 @@ mod tests {
 
     #[test]
     fn the_last_of_two_counts_and_empty_ones_do_not() {
-        let noted = note("TAGS\u{1}A\u{2}TAGS\u{1}B\u{2}\u{1}x\u{2}DELAY\u{1}\u{2}junk\u{2}TRAN_MSG\u{1}True\u{2}TIMER_DELAY_MS\u{1}5");
-        assert_eq!((noted.tags, noted.delay, noted.is_half(), noted.has_timer), (Some("B"), None, true, true));
+        let noted = note(
+            "TAGS\u{1}A\u{2}TAGS\u{1}B\u{2}\u{1}x\u{2}DELAY\u{1}\u{2}junk\u{2}TRAN_MSG\u{1}True\u{2}TIMER_DELAY_MS\u{1}5",
+        );
+        assert_eq!(
+            (noted.tags, noted.delay, noted.is_half(), noted.has_timer),
+            (Some("B"), None, true, true)
+        );
         assert!(noted.wants_to_wait(), "that is the default");
     }
 

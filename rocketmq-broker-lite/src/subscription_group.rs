@@ -129,7 +129,8 @@ impl SubscriptionGroupTable {
         if let Some(known) = self.groups.get(name) {
             return Some(Arc::clone(&known));
         }
-        let legal = !name.is_empty() && name.len() <= MAX_GROUP_BYTES && illegal_name_character(name).is_none();
+        let legal =
+            !name.is_empty() && name.len() <= MAX_GROUP_BYTES && illegal_name_character(name).is_none();
         if !legal || !(self.auto_create || name.starts_with(SYSTEM_GROUP_PREFIX)) {
             return None;
         }

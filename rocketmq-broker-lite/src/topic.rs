@@ -8,7 +8,9 @@ use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::route::perm;
 use rocketmq_protocol::body::topic_config::{DataVersion, TopicConfig, TopicConfigTable};
-use rocketmq_protocol::message::{AUTO_CREATE_TOPIC_KEY, MAX_TOPIC_BYTES, SCHEDULE_TOPIC, illegal_name_character};
+use rocketmq_protocol::message::{
+    AUTO_CREATE_TOPIC_KEY, MAX_TOPIC_BYTES, SCHEDULE_TOPIC, illegal_name_character,
+};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -156,7 +158,11 @@ impl TopicTable {
         let forbidden = default_topic == AUTO_CREATE_TOPIC_KEY && !self.rules.auto_create;
         let config = inherit(name, &default.config, queue_nums, sys_flag).filter(|_| !forbidden);
         let Some(config) = config else {
-            tracing::warn!(topic = name, default_topic, "no topic is created: it may not inherit from the default topic");
+            tracing::warn!(
+                topic = name,
+                default_topic,
+                "no topic is created: it may not inherit from the default topic"
+            );
             return None;
         };
         Some(self.insert(config, version))
@@ -344,7 +350,8 @@ mod tests {
             assert_eq!(table.find("Tags").unwrap().config.write_queue_nums, 4);
             table.find_or_create("New", 1, 0);
             let ours = std::fs::read_to_string(&path).unwrap();
-            let block = "\t\t\"Tags\":{\n\t\t\t\"order\":false,\n\t\t\t\"perm\":6,\n\t\t\t\"readQueueNums\":4,\n";
+            let block =
+                "\t\t\"Tags\":{\n\t\t\t\"order\":false,\n\t\t\t\"perm\":6,\n\t\t\t\"readQueueNums\":4,\n";
             assert!(ours.contains(block), "{ours}");
         }
     }
@@ -366,7 +373,9 @@ mod tests {
 
     #[test]
     fn names_are_checked_as_java_checks_them() {
-        for (name, word) in [(" ", "blank"), ("a b", "illegal"), ("é", "illegal"), (&"x".repeat(128), "longer")] {
+        for (name, word) in
+            [(" ", "blank"), ("a b", "illegal"), ("é", "illegal"), (&"x".repeat(128), "longer")]
+        {
             assert!(topic_name_fault(name).unwrap().contains(word), "{name:?}");
         }
         assert_eq!(topic_name_fault("%RETRY%my-group_1|x"), None);
