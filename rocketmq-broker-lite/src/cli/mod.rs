@@ -1,10 +1,12 @@
 //! What the binaries `mqnamesrv` and `mqbroker` call: the options, the lines and the exit codes of Java's.
 
+mod broker;
 mod namesrv;
 mod options;
 
 use std::process::ExitCode;
 
+pub use broker::mqbroker;
 pub use namesrv::mqnamesrv;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
