@@ -1,0 +1,7 @@
+//! A RocketMQ name server.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rocketmq_broker_lite::cli::mqnamesrv()
+}

@@ -1,0 +1,85 @@
+//! What the processors and the periodic tasks of one broker share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::remoting::Connection;
+use rocketmq_protocol::request::NotifyConsumerIdsChanged;
+
+use super::pull_hold::PullHold;
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::consumer_manager::ConsumerManager;
+use crate::consumer_offset::ConsumerOffsets;
+use crate::producer_manager::ProducerManager;
+use crate::schedule::Schedule;
+use crate::store::MessageStore;
+use crate::subscription_group::SubscriptionGroupTable;
+use crate::topic::TopicTable;
+
+/// Everything a broker knows.
+pub(crate) struct Context {
+    /// What it was told.
+    pub(crate) config: BrokerConfig,
+    /// What follows from where it listens.
+    pub(crate) place: Place,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// The messages.
+    pub(crate) store: Arc<MessageStore>,
+    /// The topics.
+    pub(crate) topics: Arc<TopicTable>,
+    /// The groups' settings.
+    pub(crate) groups: SubscriptionGroupTable,
+    /// How far the groups have come.
+    pub(crate) offsets: ConsumerOffsets,
+    /// Who consumes.
+    pub(crate) consumers: ConsumerManager<Connection>,
+    /// Who produces.
+    pub(crate) producers: ProducerManager<Connection>,
+    /// The pulls that wait.
+    pub(crate) held: Arc<PullHold>,
+    /// The delayed messages.
+    pub(crate) schedule: Schedule,
+}
+
+/// What follows from where a broker listens, in the form in which answers need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Where clients reach it: `host:port`.
+    pub(crate) addr: ByteString,
+    /// The host of that address: Java's remarks name it.
+    pub(crate) host: String,
+    /// That address in stored messages and offset message ids.
+    pub(crate) store_host: SocketAddr,
+    /// The region that send answers name.
+    pub(crate) region_id: ByteString,
+    /// Whether send answers tell clients to trace, as text.
+    pub(crate) trace_on: ByteString,
+}
+
+impl Context {
+    /// Tells a group's members that they have changed. A member that does not keep up with its answers misses it; it
+    /// looks by itself every 20 seconds.
+    pub(crate) fn notify_consumers(&self, group: &str) {
+        if !self.config.notify_consumer_ids_changed_enable {
+            return;
+        }
+        let notice = NotifyConsumerIdsChanged { consumer_group: group.into() };
+        for connection in self.consumers.connections(group) {
+            if let Err(error) = connection.try_oneway(&notice, Bytes::new()) {
+                tracing::debug!(group, %error, "a member could not be told that its group has changed");
+            }
+        }
+    }
+
+    /// Writes every table that has changed since it was last written.
+    pub(crate) fn persist_all(&self) {
+        self.topics.persist();
+        self.groups.persist();
+        self.offsets.persist();
+        self.schedule.persist();
+    }
+}

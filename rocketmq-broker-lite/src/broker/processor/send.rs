@@ -1,0 +1,138 @@
+//! Sending: codes 10, 310 and 320.
+
+mod accept;
+mod batch;
+mod single;
+
+pub(crate) use accept::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
+use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::header::HeaderError;
+use rocketmq_protocol::message::id::OffsetMessageId;
+use rocketmq_protocol::remoting::Responder;
+use rocketmq_protocol::request::{SendMessageRequest, SendMessageRequestV1, SendMessageResponse};
+
+use super::store_answer;
+use crate::broker::context::Context;
+use crate::broker::refusal::Refusal;
+use crate::config::FlushDiskType;
+use crate::store::Appended;
+
+/// What a scratch buffer may keep for the next message, in bytes.
+const SCRATCH_KEPT_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where properties are put together: one buffer a thread, so that a send costs no allocation for it.
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Stores a message or a batch, and answers once it is as safe as configured.
+pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
+    let stored = header(request).map_err(Refusal::from).and_then(|header| {
+        let place = accept::check(context, request, &header, responder.connection().peer_addr())?;
+        let message = Received {
+            header: &header,
+            place,
+            body: request.body(),
+            born_host: responder.connection().peer_addr(),
+        };
+        match header.batch {
+            Some(true) => batch::store(context, &message),
+            _ => single::store(context, &message),
+        }
+    });
+    match stored {
+        Ok(stored) => answer(context, stored, responder),
+        Err(refusal) => refusal.answer(responder),
+    }
+}
+
+/// A send that passed the checks.
+struct Received<'a> {
+    header: &'a SendMessageRequest,
+    place: accept::Place,
+    body: &'a Bytes,
+    born_host: std::net::SocketAddr,
+}
+
+/// What a send has stored.
+struct Stored {
+    first: Appended,
+    /// The places of all messages of a batch.
+    all: Vec<Appended>,
+    /// The queue that the producer meant, also where the message waits elsewhere.
+    queue_id: i32,
+    /// Whether the producer wants to wait for the disk.
+    wait: bool,
+}
+
+fn header(request: &RemotingCommand) -> Result<SendMessageRequest, HeaderError> {
+    if request.code() == RequestCode::SendMessage.as_i32() {
+        request.header::<SendMessageRequestV1>().map(Into::into)
+    } else {
+        request.header()
+    }
+}
+
+fn answer(context: &Context, stored: Stored, responder: Responder) {
+    let config = &context.config;
+    let answer = answer_header(context, &stored);
+    if config.flush_disk_type != FlushDiskType::SyncFlush || !stored.wait {
+        return responder.success(&answer, Bytes::new());
+    }
+    let end_offset = stored.all.last().unwrap_or(&stored.first).end_offset();
+    let done = move |outcome| match store_answer::flush_code(outcome) {
+        Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
+        Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
+        Err(refusal) => refusal.answer(responder),
+    };
+    context.store.when_flushed(end_offset, config.sync_flush_timeout, Box::new(done));
+}
+
+fn answer_header(context: &Context, stored: &Stored) -> SendMessageResponse {
+    SendMessageResponse {
+        msg_id: message_ids(context, stored),
+        queue_id: stored.queue_id,
+        queue_offset: stored.first.queue_offset,
+        transaction_id: None,
+        region_id: Some(context.place.region_id.clone()),
+        trace_on: Some(context.place.trace_on.clone()),
+        recall_handle: None,
+    }
+}
+
+/// The offset message id, or those of a batch joined by commas, in one allocation.
+fn message_ids(context: &Context, stored: &Stored) -> ByteString {
+    let id = |appended: &Appended| OffsetMessageId {
+        store_host: context.place.store_host,
+        physical_offset: appended.physical_offset,
+    };
+    if stored.all.is_empty() {
+        return id(&stored.first).to_shared();
+    }
+    let mut text = String::with_capacity(stored.all.len() * 57);
+    for appended in &stored.all {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        id(appended).push_to(&mut text);
+    }
+    text.into()
+}
+
+/// Lends the thread's buffer, empty.
+fn with_scratch<T>(work: impl FnOnce(&mut String) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        let result = work(scratch);
+        if scratch.capacity() > SCRATCH_KEPT_BYTES {
+            *scratch = String::new();
+        }
+        result
+    })
+}

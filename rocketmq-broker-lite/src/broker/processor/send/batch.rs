@@ -1,0 +1,64 @@
+//! Storing a batch: each of its messages becomes a record of its own, and all of them lie in one queue one behind the
+//! other.
+
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::batch;
+
+use super::super::store_answer;
+use super::{Received, Stored, with_scratch};
+use crate::broker::context::Context;
+use crate::broker::refusal::Refusal;
+use crate::store::NewMessage;
+use crate::stored_properties::{copy_batch, note, push_encoded, tags_code};
+
+/// Stores a batch. A message's properties are its own, followed by those of the batch.
+pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored, Refusal> {
+    let max_message_size = context.config.max_message_size;
+    let mut of_batch = String::new();
+    let sent = received.header.properties.as_deref().unwrap_or_default();
+    let noted = copy_batch(sent, &context.config.broker_cluster_name, &mut of_batch);
+    let delayed = noted.delay_level().map_or(true, |level| level > 0);
+    if delayed || received.place.sys_flag.transaction() != 0 || received.body.len() > max_message_size {
+        return Err(store_answer::illegal(max_message_size));
+    }
+    let entries = batch::decode(received.body.clone())
+        .map_err(|error| Refusal::new(ResponseCode::SystemError, error.to_string()))?;
+    if entries.is_empty() {
+        return Err(Refusal::new(ResponseCode::MessageIllegal, "the batch holds no message"));
+    }
+    with_scratch(|joined| {
+        let mut ends = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let start = joined.len();
+            let own = entry.properties.as_str();
+            push_encoded(joined, start, own);
+            push_encoded(joined, start, &of_batch);
+            ends.push((start, joined.len(), tags_code(noted.tags.or_else(|| note(own).tags))));
+        }
+        let new_messages: Vec<NewMessage<'_>> = entries
+            .iter()
+            .zip(&ends)
+            .map(|(entry, (start, end, tags_code))| NewMessage {
+                topic: &received.place.topic.name,
+                queue_id: received.place.queue_id,
+                flag: entry.flag,
+                sys_flag: received.place.sys_flag,
+                born_timestamp: received.header.born_timestamp,
+                born_host: received.born_host,
+                store_host: context.place.store_host,
+                reconsume_times: received.header.reconsume_times.unwrap_or(0),
+                prepared_transaction_offset: 0,
+                body: &entry.body,
+                properties: &joined[*start..*end],
+                tags_code: *tags_code,
+            })
+            .collect();
+        let all = context
+            .store
+            .append_batch(&new_messages)
+            .map_err(|error| store_answer::refusal(&error, max_message_size))?;
+        let first = *all.first().ok_or_else(|| store_answer::illegal(max_message_size))?;
+        let queue_id = received.place.answered_queue_id;
+        Ok(Stored { first, all, queue_id, wait: noted.wants_to_wait() })
+    })
+}

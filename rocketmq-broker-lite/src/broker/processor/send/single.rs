@@ -1,0 +1,110 @@
+//! Storing one message.
+
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::{SCHEDULE_TOPIC, SysFlag, names};
+
+use super::super::store_answer;
+use super::{Received, Stored, with_scratch};
+use crate::broker::context::Context;
+use crate::broker::refusal::Refusal;
+use crate::schedule::waiting_queue;
+use crate::store::NewMessage;
+use crate::stored_properties::{Noted, copy_single, push};
+
+/// Stores one message.
+pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored, Refusal> {
+    with_scratch(|properties| {
+        let sent = received.header.properties.as_deref().unwrap_or_default();
+        let noted = copy_single(sent, &context.config.broker_cluster_name, properties);
+        refuse_unsupported(context, received, &noted)?;
+        let appended = match waiting_queue(context.schedule.levels(), delay_level(received, &noted)?) {
+            None => append(context, received, properties, &noted),
+            Some(queue_id) => append_delayed(context, received, properties, &noted, queue_id),
+        }?;
+        let queue_id = received.place.answered_queue_id;
+        Ok(Stored { first: appended, all: Vec::new(), queue_id, wait: noted.wants_to_wait() })
+    })
+}
+
+/// What this release does not do must not look done.
+fn refuse_unsupported(context: &Context, received: &Received<'_>, noted: &Noted<'_>) -> Result<(), Refusal> {
+    let transaction = received.place.sys_flag.transaction();
+    let half = noted.is_half()
+        || [SysFlag::TRANSACTION_PREPARED, SysFlag::TRANSACTION_ROLLBACK].contains(&transaction);
+    if half {
+        let remark = format!("the broker[{}] sending transaction message is forbidden", context.place.host);
+        return Err(Refusal::new(ResponseCode::NoPermission, remark));
+    }
+    if noted.has_timer {
+        // The words of 5.x with timerWheelEnable=false.
+        let remark = "accurate timer message is not enabled, timerWheelEnable is false";
+        return Err(Refusal::new(ResponseCode::SystemError, remark));
+    }
+    Ok(())
+}
+
+fn delay_level(received: &Received<'_>, noted: &Noted<'_>) -> Result<i32, Refusal> {
+    if received.place.is_dead_letter {
+        return Ok(0);
+    }
+    noted
+        .delay_level()
+        .map_err(|text| Refusal::new(ResponseCode::SystemError, format!("For input string: \"{text}\"")))
+}
+
+fn append(
+    context: &Context,
+    received: &Received<'_>,
+    properties: &str,
+    noted: &Noted<'_>,
+) -> Result<crate::store::Appended, Refusal> {
+    let message = NewMessage { properties, tags_code: noted.tags_code(), ..new_message(context, received) };
+    context
+        .store
+        .append(message)
+        .map_err(|error| store_answer::refusal(&error, context.config.max_message_size))
+}
+
+/// Stores the message where delayed ones wait. Its properties then say where it belongs, and, as in Java, keep `WAIT`.
+fn append_delayed(
+    context: &Context,
+    received: &Received<'_>,
+    properties: &mut String,
+    noted: &Noted<'_>,
+    queue_id: i32,
+) -> Result<crate::store::Appended, Refusal> {
+    if let Some(wait) = noted.wait {
+        push(properties, names::WAIT, wait);
+    }
+    push(properties, names::REAL_TOPIC, &received.place.topic.name);
+    push(properties, names::REAL_QID, &received.place.queue_id.to_string());
+    let topic = context.topics.find_or_create(SCHEDULE_TOPIC, queue_id + 1, 0);
+    let message = NewMessage {
+        topic: &topic.name,
+        queue_id,
+        properties,
+        tags_code: noted.tags_code(),
+        ..new_message(context, received)
+    };
+    context
+        .store
+        .append(message)
+        .map_err(|error| store_answer::refusal(&error, context.config.max_message_size))
+}
+
+fn new_message<'a>(context: &Context, received: &'a Received<'_>) -> NewMessage<'a> {
+    NewMessage {
+        topic: &received.place.topic.name,
+        queue_id: received.place.queue_id,
+        flag: received.header.flag,
+        sys_flag: received.place.sys_flag,
+        born_timestamp: received.header.born_timestamp,
+        born_host: received.born_host,
+        store_host: context.place.store_host,
+        reconsume_times: received.header.reconsume_times.unwrap_or(0),
+        prepared_transaction_offset: 0,
+        body: received.body,
+        properties: "",
+        tags_code: 0,
+    }
+}

@@ -1,0 +1,129 @@
+//! A consumer gives a message back: code 36.
+
+use bytes::Bytes;
+use rocketmq_protocol::body::route::perm;
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::header::NoFields;
+use rocketmq_protocol::message::record::Record;
+use rocketmq_protocol::message::{
+    MAX_TOPIC_BYTES, Properties, SCHEDULE_TOPIC, dlq_topic, names, retry_topic,
+};
+use rocketmq_protocol::remoting::Responder;
+use rocketmq_protocol::request::SendBackRequest;
+
+use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
+use crate::broker::context::Context;
+use crate::broker::refusal::Refusal;
+use crate::schedule::waiting_queue;
+use crate::send_back::{Destination, destination, properties};
+use crate::store::{NewMessage, StoreError};
+use crate::stored_properties::note;
+use crate::subscription_group::SubscriptionGroup;
+use crate::topic::{Topic, unit_flag};
+
+/// Stores the message once more, in the group's retry topic or among its dead letters.
+pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
+    let taken = request
+        .header()
+        .map_err(Refusal::from)
+        .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
+    match taken {
+        Ok(()) => responder.success(&NoFields, Bytes::new()),
+        Err(refusal) => refusal.answer(responder),
+    }
+}
+
+fn take_back(context: &Context, client_version: i32, header: &SendBackRequest) -> Result<(), Refusal> {
+    let group = context.groups.find(&header.group).ok_or_else(|| Refusal::no_group(&header.group))?;
+    if context.config.broker_permission & perm::WRITE == 0 {
+        return Err(broker_forbids(context));
+    }
+    if group.config.retry_queue_nums <= 0 {
+        return Ok(());
+    }
+    let retry = retry_topic(&group.name);
+    if retry.len() > MAX_TOPIC_BYTES {
+        let remark = format!("the group's name is too long: its retry topic[{retry}] cannot be stored");
+        return Err(Refusal::new(ResponseCode::MessageIllegal, remark));
+    }
+    let sys_flag = unit_flag(header.unit_mode == Some(true), true);
+    let retry = context.topics.find_or_create(&retry, group.config.retry_queue_nums, sys_flag);
+    if !retry.is_writable() {
+        let remark = format!("the topic[{}] sending message is forbidden", retry.name);
+        return Err(Refusal::new(ResponseCode::NoPermission, remark));
+    }
+    let not_found = |_| {
+        Refusal::new(ResponseCode::SystemError, format!("look message by offset failed, {}", header.offset))
+    };
+    let bytes = context.store.message_at(header.offset).map_err(not_found)?;
+    let record = Record::parse(&bytes).map_err(|_| not_found(StoreError::NotFound(header.offset)))?;
+    let destination = destination(
+        record.reconsume_times,
+        max_reconsume_times(client_version, header, &group),
+        header.delay_level,
+    );
+    store_again(context, &group, &retry, &record, destination)
+}
+
+fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &SubscriptionGroup) -> i32 {
+    let asked = header.max_reconsume_times.filter(|_| client_version >= MAX_RECONSUME_TIMES_SINCE);
+    asked.unwrap_or(group.config.retry_max_times)
+}
+
+fn store_again(
+    context: &Context,
+    group: &SubscriptionGroup,
+    retry: &Topic,
+    record: &Record<'_>,
+    destination: Destination,
+) -> Result<(), Refusal> {
+    let mut properties = properties(record, destination);
+    let waiting = match destination {
+        Destination::DeadLetter => None,
+        Destination::Retry { delay_level } => waiting_queue(context.schedule.levels(), delay_level),
+    };
+    let (topic, queue_id) = match (destination, waiting) {
+        (Destination::DeadLetter, _) => (context.topics.find_or_create(&dlq_topic(&group.name), 1, 0), 0),
+        (Destination::Retry { .. }, Some(queue_id)) => {
+            say_where_it_belongs(&mut properties, retry, retry_queue(group));
+            (context.topics.find_or_create(SCHEDULE_TOPIC, queue_id + 1, 0), queue_id)
+        }
+        (Destination::Retry { .. }, None) => {
+            (context.topics.find_or_create(&retry.name, 1, 0), retry_queue(group))
+        }
+    };
+    let stored = context.store.append(NewMessage {
+        topic: &topic.name,
+        queue_id,
+        flag: record.flag,
+        sys_flag: record.sys_flag,
+        born_timestamp: record.born_timestamp,
+        born_host: record.born_host,
+        store_host: record.store_host,
+        reconsume_times: record.reconsume_times.saturating_add(1),
+        prepared_transaction_offset: 0,
+        body: record.body,
+        properties: properties.as_str(),
+        tags_code: note(properties.as_str()).tags_code(),
+    });
+    stored.map(drop).map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
+}
+
+fn retry_queue(group: &SubscriptionGroup) -> i32 {
+    rand::random_range(0..group.config.retry_queue_nums.max(1))
+}
+
+fn say_where_it_belongs(properties: &mut Properties, topic: &Topic, queue_id: i32) {
+    properties.set(names::REAL_TOPIC, &topic.name);
+    properties.set(names::REAL_QID, &queue_id.to_string());
+}
+
+/// Java answers with the name of its `PutMessageStatus`; ours says more.
+fn status_name(error: &StoreError) -> String {
+    match error {
+        StoreError::MessageIllegal { .. } => format!("MESSAGE_ILLEGAL: {error}"),
+        StoreError::PropertiesTooLong { .. } => format!("PROPERTIES_SIZE_EXCEEDED: {error}"),
+        _ => format!("SERVICE_NOT_AVAILABLE: {error}"),
+    }
+}

@@ -1,0 +1,225 @@
+//! How a broker comes up: tables and store first, then the listener, the name servers last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::context::{Context, Place};
+use super::dispatch::Dispatcher;
+use super::pull_hold::PullHold;
+use super::{Broker, tasks};
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::consumer_manager::ConsumerManager;
+use crate::consumer_offset::ConsumerOffsets;
+use crate::error::StartError;
+use crate::producer_manager::ProducerManager;
+use crate::registration::{Identity, Registration};
+use crate::schedule::Schedule;
+use crate::store::{DelayLevels, FlushDiskType, MessageStore, StoreConfig, StoreError};
+use crate::subscription_group::SubscriptionGroupTable;
+use crate::topic::{TopicRules, TopicTable};
+
+/// What is read from disk.
+struct Files {
+    store: Arc<MessageStore>,
+    held: Arc<PullHold>,
+    topics: Arc<TopicTable>,
+    groups: SubscriptionGroupTable,
+    offsets: ConsumerOffsets,
+    schedule: Schedule,
+}
+
+pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, StartError> {
+    let files = open_files(&config, &clock).await?;
+    let dispatcher = Arc::new(Dispatcher::default());
+    let task_tracker = TaskTracker::new();
+    let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
+    let listener = listen(&config, Arc::clone(&dispatcher), &task_tracker).await;
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => {
+            // Nothing was stored: leave the directory as after a shutdown.
+            let closed = tokio::task::spawn_blocking(move || files.store.close()).await;
+            tracing::debug!(?closed, "the store is closed again");
+            return Err(error);
+        }
+    };
+    let place = place(&config, listener.local_addr()).await;
+    let registration = registration(&config, &place, listener.local_addr(), &files.topics);
+    let Files { store, held, topics, groups, offsets, schedule } = files;
+    let context = Arc::new(Context {
+        place,
+        clock,
+        store,
+        topics,
+        groups,
+        offsets,
+        consumers: ConsumerManager::default(),
+        producers: ProducerManager::default(),
+        held,
+        schedule,
+        config,
+    });
+    dispatcher.serve(Arc::clone(&context));
+    tasks::start(&context, &task_tracker, &stop);
+    let stop = stop.drop_guard();
+    let registrations = TaskTracker::new();
+    let first_attempts =
+        registration.start(context.config.namesrv_addrs(), &registrations, &leave, stop.token());
+    for attempt in first_attempts {
+        // A task that ended without an attempt has nothing to wait for either.
+        let _ = attempt.await;
+    }
+    Ok(Broker { context, listener, tasks: task_tracker, registrations, leave, stop })
+}
+
+/// Opens everything on disk, on a thread that may wait for it: recovery takes its time.
+async fn open_files(config: &BrokerConfig, clock: &Clock) -> Result<Files, StartError> {
+    let path = config.store_path_root_dir.clone();
+    let (config, clock) = (config.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || open_files_now(&config, &clock));
+    let opened = opened.await.unwrap_or_else(|panic| Err(Box::new(panic)));
+    opened.map_err(|source| StartError::Store { path, source })
+}
+
+fn open_files_now(
+    config: &BrokerConfig,
+    clock: &Clock,
+) -> Result<Files, Box<dyn std::error::Error + Send + Sync>> {
+    let levels = DelayLevels::parse(&config.message_delay_level)?;
+    let held = Arc::new(PullHold::default());
+    let wakes = Arc::clone(&held);
+    // First of all: it locks the directory.
+    let store = MessageStore::open(
+        store_config(config, levels.clone()),
+        clock.clone(),
+        Box::new(move |arrival| wakes.arrived(arrival)),
+    )?;
+    let tables = open_tables(config, clock, levels, &store);
+    match tables {
+        Ok((topics, groups, offsets, schedule)) => {
+            Ok(Files { store, held, topics, groups, offsets, schedule })
+        }
+        Err(error) => {
+            close_quietly(&store);
+            Err(error.into())
+        }
+    }
+}
+
+type Tables = (Arc<TopicTable>, SubscriptionGroupTable, ConsumerOffsets, Schedule);
+
+fn open_tables(
+    config: &BrokerConfig,
+    clock: &Clock,
+    levels: DelayLevels,
+    store: &MessageStore,
+) -> io::Result<Tables> {
+    let root: &Path = &config.store_path_root_dir;
+    Ok((
+        Arc::new(TopicTable::open(topic_rules(config), root, clock.clone())?),
+        SubscriptionGroupTable::open(config.auto_create_subscription_group, root, clock.clone())?,
+        ConsumerOffsets::open(root)?,
+        Schedule::open(levels, root, store)?,
+    ))
+}
+
+fn close_quietly(store: &MessageStore) {
+    if let Err(error) = store.close() {
+        let error: StoreError = error;
+        tracing::warn!(%error, "the store could not be closed in order");
+    }
+}
+
+fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig {
+    StoreConfig {
+        root_dir: config.store_path_root_dir.clone(),
+        mapped_file_size_commit_log: config.mapped_file_size_commit_log,
+        mapped_file_size_consume_queue: config.mapped_file_size_consume_queue,
+        flush_disk_type: match config.flush_disk_type {
+            crate::config::FlushDiskType::AsyncFlush => FlushDiskType::AsyncFlush,
+            crate::config::FlushDiskType::SyncFlush => FlushDiskType::SyncFlush,
+        },
+        flush_interval_commit_log: config.flush_interval_commit_log,
+        flush_commit_log_least_pages: config.flush_commit_log_least_pages,
+        flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
+        flush_interval_consume_queue: config.flush_interval_consume_queue,
+        sync_flush_timeout: config.sync_flush_timeout,
+        max_message_size: config.max_message_size,
+        delay_levels,
+    }
+}
+
+fn topic_rules(config: &BrokerConfig) -> TopicRules {
+    TopicRules {
+        cluster_name: config.broker_cluster_name.clone(),
+        broker_name: config.broker_name.clone(),
+        auto_create: config.auto_create_topic_enable,
+        default_queue_nums: config.default_topic_queue_nums,
+        cluster_topic_enable: config.cluster_topic_enable,
+        broker_topic_enable: config.broker_topic_enable,
+        trace_topic: None,
+    }
+}
+
+async fn listen(
+    config: &BrokerConfig,
+    dispatcher: Arc<Dispatcher>,
+    tasks: &TaskTracker,
+) -> Result<Listener, StartError> {
+    let addr = config.listen_addr();
+    let limits = ListenerConfig {
+        connection: ConnectionConfig {
+            max_frame_bytes: config.max_frame_bytes,
+            idle_timeout: config.server_channel_max_idle_time,
+            ..ConnectionConfig::default()
+        },
+        max_connections: config.max_connections,
+    };
+    let bound = Listener::bind(addr, limits, dispatcher, tasks.clone()).await;
+    bound.map_err(|source| StartError::Bind { addr, source })
+}
+
+/// What follows from where the broker listens. A host name is resolved for the address that stored messages carry.
+async fn place(config: &BrokerConfig, bound: SocketAddr) -> Place {
+    let addr = config.advertised_addr(bound);
+    let resolved = tokio::net::lookup_host(&addr).await.ok().and_then(|mut addresses| addresses.next());
+    if resolved.is_none() {
+        tracing::warn!(addr, "the address that clients are told does not resolve here");
+    }
+    Place {
+        host: addr.rsplit_once(':').map_or(addr.as_str(), |(host, _)| host).to_owned(),
+        store_host: resolved.unwrap_or(bound),
+        region_id: config.region_id.as_str().into(),
+        trace_on: ByteString::from_static(if config.trace_on { "true" } else { "false" }),
+        addr: addr.into(),
+    }
+}
+
+fn registration(
+    config: &BrokerConfig,
+    place: &Place,
+    bound: SocketAddr,
+    topics: &Arc<TopicTable>,
+) -> Registration {
+    Registration {
+        identity: Identity {
+            cluster_name: config.broker_cluster_name.as_str().into(),
+            broker_name: config.broker_name.as_str().into(),
+            broker_id: config.broker_id,
+            broker_addr: place.addr.clone(),
+            ha_server_addr: config.ha_server_addr(bound).into(),
+        },
+        permission: config.broker_permission,
+        period: config.register_name_server_period,
+        timeout: config.register_broker_timeout_mills,
+        topics: Arc::clone(topics),
+    }
+}

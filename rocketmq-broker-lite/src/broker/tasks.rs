@@ -1,0 +1,103 @@
+//! What a broker does by itself, now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::context::Context;
+
+/// How often the delayed messages and the pulls whose time is up are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How often every held pull is looked at, in milliseconds.
+const CHECK_HELD_MS: i64 = 5_000;
+/// How often silent clients are looked for.
+const EXPIRE_CLIENTS: Duration = Duration::from_secs(10);
+
+/// Starts the tasks; they end with `stop`.
+pub(crate) fn start(context: &Arc<Context>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let config = &context.config;
+    let (offsets, delays) = (config.flush_consumer_offset_interval, config.flush_delay_offset_interval);
+    spawn(context, tasks, stop, |context| async move { context.held.answer_woken(&context).await });
+    spawn(context, tasks, stop, deliver_and_time_out);
+    spawn(context, tasks, stop, expire_clients);
+    spawn(context, tasks, stop, move |context| {
+        persist(context, offsets, |context| context.offsets.persist())
+    });
+    spawn(context, tasks, stop, move |context| {
+        persist(context, delays, |context| context.schedule.persist())
+    });
+}
+
+fn spawn<F: Future<Output = ()> + Send + 'static>(
+    context: &Arc<Context>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    work: impl FnOnce(Arc<Context>) -> F,
+) {
+    let work = work(Arc::clone(context));
+    let stop = stop.clone();
+    tasks.spawn(async move { stop.run_until_cancelled(work).await });
+}
+
+/// Delivers delayed messages, answers held pulls whose time is up, and looks at all held pulls now and then. All by the
+/// broker's own clock, which a test can move.
+async fn deliver_and_time_out(context: Arc<Context>) {
+    let mut ticks = interval(TICK);
+    let mut next_check_ms = context.clock.now_ms() + CHECK_HELD_MS;
+    loop {
+        ticks.tick().await;
+        while context.schedule.deliver_due(&context.store, &context.topics, context.clock.now_ms()) {
+            tokio::task::yield_now().await;
+        }
+        let now_ms = context.clock.now_ms();
+        context.held.wake_expired(now_ms);
+        if now_ms >= next_check_ms {
+            next_check_ms = now_ms + CHECK_HELD_MS;
+            context.held.check_all(&context);
+        }
+    }
+}
+
+async fn expire_clients(context: Arc<Context>) {
+    let mut ticks = interval(EXPIRE_CLIENTS);
+    loop {
+        ticks.tick().await;
+        expire_clients_once(&context);
+    }
+}
+
+/// Drops the clients that have been silent for too long, and their connections.
+pub(crate) fn expire_clients_once(context: &Context) {
+    let now_ms = context.clock.now_ms();
+    for (group, connection) in context.consumers.expire(now_ms) {
+        tracing::warn!(%group, peer = %connection.peer_addr(), "a silent consumer is dropped");
+        connection.close("no heartbeat for too long");
+        context.notify_consumers(&group);
+    }
+    for connection in context.producers.expire(now_ms) {
+        tracing::warn!(peer = %connection.peer_addr(), "a silent producer is dropped");
+        connection.close("no heartbeat for too long");
+    }
+}
+
+/// Writes a table to disk every so often, on a thread that may wait for the disk.
+async fn persist(context: Arc<Context>, period: Duration, write: fn(&Context)) {
+    let mut ticks = interval(period);
+    loop {
+        ticks.tick().await;
+        let context = Arc::clone(&context);
+        let written = tokio::task::spawn_blocking(move || write(&context)).await;
+        if let Err(error) = written {
+            tracing::error!(%error, "a table could not be written");
+        }
+    }
+}
+
+fn interval(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
