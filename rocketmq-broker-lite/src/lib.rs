@@ -28,3 +28,4 @@ pub use broker::Broker;
 pub use config::{BrokerConfig, ConfigError, FlushDiskType, NamesrvConfig};
 pub use error::StartError;
 pub use nameserver::NameServer;
+pub use testkit::{TestCluster, TestClusterBuilder};

@@ -1,10 +1,12 @@
 //! What the binaries `mqnamesrv` and `mqbroker` call: the options, the lines and the exit codes of Java's.
 
+mod broker;
 mod namesrv;
 mod options;
 
 use std::process::ExitCode;
 
+pub use broker::mqbroker;
 pub use namesrv::mqnamesrv;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +26,13 @@ fn run<F: Future<Output = Result<(), Failure>>>(name: &str, program: impl FnOnce
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes to stdout. That nobody reads it is no reason for a server to stop.
+fn say(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Logs go to stderr; the environment's `RUST_LOG` says which, by default warnings and errors.

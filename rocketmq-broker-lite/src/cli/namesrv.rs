@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::options::ServerOptions;
-use super::{Failure, StopSignals, run};
+use super::{Failure, StopSignals, run, say};
 use crate::config::{self, NamesrvConfig};
 use crate::nameserver::NameServer;
 
@@ -28,12 +28,12 @@ async fn serve(options: ServerOptions) -> Result<(), Failure> {
     let mut config = NamesrvConfig::standalone();
     options.read_file(&mut config)?;
     if options.print_config_item {
-        print!("{}", config::print(&config));
+        say(&config::print(&config));
         return Ok(());
     }
     let mut stop = StopSignals::catch()?;
     let namesrv = NameServer::start(config).await?;
-    println!("The Name Server boot success. serializeType=JSON");
+    say("The Name Server boot success. serializeType=JSON\n");
     stop.wait().await;
     namesrv.shutdown().await;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::property_keys::{self, Fate};
 use super::setting::{Settings, set};
@@ -39,7 +39,7 @@ impl FromProperties for BrokerConfig {
         let key = "storePathCommitLog";
         let expected = self.store_path_root_dir.join("commitlog");
         match properties.remove(key) {
-            Some(value) if !value.is_empty() && PathBuf::from(&value) != expected => {
+            Some(value) if !value.is_empty() && Path::new(&value) != expected => {
                 let why = format!("the commit log is always in {}", expected.display());
                 Err(ConfigError::NotSupported { key: key.to_owned(), value, why })
             }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -85,6 +86,12 @@ impl NameServer {
         self.listener.shutdown("the name server shuts down").await;
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// All brokers that are registered, and which belong to which cluster.
+    #[must_use]
+    pub fn cluster_info(&self) -> ClusterInfo {
+        self.processor.cluster_info()
     }
 
     /// Waits until the broker that clients reach at `broker_addr` is registered.

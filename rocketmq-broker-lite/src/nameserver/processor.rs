@@ -4,6 +4,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::{RegisterBodyError, RegisterBrokerBody};
 use rocketmq_protocol::body::topic_config::DataVersion;
@@ -60,6 +61,11 @@ impl Processor {
         }
     }
 
+    /// All brokers, and which belong to which cluster.
+    pub(super) fn cluster_info(&self) -> ClusterInfo {
+        self.read().cluster_info()
+    }
+
     fn register_broker(
         &self,
         request: &RemotingCommand,
@@ -114,9 +120,8 @@ impl Processor {
         Ok((NoFields, body.into()))
     }
 
-    fn cluster_info(&self) -> Answer<NoFields> {
-        let info = self.read().cluster_info();
-        Ok((NoFields, json::to_fastjson(&info)?.into()))
+    fn broker_cluster_info(&self) -> Answer<NoFields> {
+        Ok((NoFields, json::to_fastjson(&self.cluster_info())?.into()))
     }
 
     // The table is whole after a panic too: each of its changes is a few insertions and removals that cannot panic.
@@ -139,7 +144,7 @@ impl Handler for Processor {
             Some(RequestCode::UnregisterBroker) => reply(self.unregister_broker(request), responder),
             Some(RequestCode::QueryDataVersion) => reply(self.query_data_version(request), responder),
             Some(RequestCode::GetRouteInfoByTopic) => reply(self.route_info(request), responder),
-            Some(RequestCode::GetBrokerClusterInfo) => reply(self.cluster_info(), responder),
+            Some(RequestCode::GetBrokerClusterInfo) => reply(self.broker_cluster_info(), responder),
             _ => {
                 let remark = format!(" request type {} not supported", request.code());
                 responder.error(ResponseCode::RequestCodeNotSupported, remark);

@@ -1,1 +1,5 @@
-//! To be written.
+//! What a user's own tests embed.
+
+mod cluster;
+
+pub use cluster::{TestCluster, TestClusterBuilder};

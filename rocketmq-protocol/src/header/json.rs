@@ -84,10 +84,11 @@ fn put_string(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
 }
 
-/// Reads the fixed keys, in any order and any of them absent, and leaves `extFields` where it is.
+/// Reads the fixed keys, in any order and any of them absent, and leaves `extFields` where it is. As in Java, a header
+/// that names no language is Java's.
 pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
     let mut head =
-        Head { code: 0, language: LanguageCode::Other, version: 0, opaque: 0, flag: 0, remark: None };
+        Head { code: 0, language: LanguageCode::Java, version: 0, opaque: 0, flag: 0, remark: None };
     let mut fields = ExtFields::default();
     let mut scanner = Scanner { bytes: header, at: 0 };
     scanner.object(|scanner, key| {
@@ -96,7 +97,7 @@ pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
             "version" => head.version = scanner.integer()?,
             "opaque" => head.opaque = scanner.integer()?,
             "flag" => head.flag = scanner.integer()?,
-            "language" => head.language = LanguageCode::from_name(&scanner.scalar()?.unwrap_or_default()),
+            "language" => head.language = language(&scanner.scalar()?.unwrap_or_default()),
             "remark" => head.remark = scanner.scalar()?.map(|text| ByteString::from(&*text)),
             "extFields" => {
                 let from = scanner.at;
@@ -112,6 +113,15 @@ pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
     })?;
     scanner.end()?;
     Ok((head, fields))
+}
+
+/// By name, or by number: Java reads both.
+fn language(text: &str) -> LanguageCode {
+    let number = text.parse().ok();
+    number.map_or_else(
+        || LanguageCode::from_name(text),
+        |number| LanguageCode::from_i32(number).unwrap_or(LanguageCode::Other),
+    )
 }
 
 pub(super) fn for_each_field<'a>(

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::java::JavaHost;
 use super::outgoing::fmt_message;
 use super::properties::lossy;
-use super::record::{Record, RecordError};
+use super::record::{Record, RecordError, stored_crc, stored_size};
 use super::{Properties, SysFlag, id::OffsetMessageId, names};
 use crate::compression::{DecompressError, decompress};
 
@@ -35,6 +36,7 @@ pub struct MessageExt {
     body_crc: i32,
     reconsume_times: i32,
     prepared_transaction_offset: i64,
+    transaction_id: Option<ByteString>,
 }
 
 impl MessageExt {
@@ -45,6 +47,8 @@ impl MessageExt {
     /// Bytes that are not a whole, well-formed record.
     pub fn decode(bytes: &Bytes) -> Result<(Self, Bytes), RecordError> {
         let record = Record::parse(bytes)?;
+        let store_size = stored_size(bytes);
+        let rest_from = usize::try_from(store_size).map_err(|_| RecordError::BadLength("total size"))?;
         let message = Self {
             topic: lossy(bytes.slice_ref(record.topic)),
             flag: record.flag,
@@ -52,7 +56,7 @@ impl MessageExt {
             body: bytes.slice_ref(record.body),
             broker_name: None,
             queue_id: record.queue_id,
-            store_size: i32::try_from(record.encoded_len()).unwrap_or(i32::MAX),
+            store_size,
             queue_offset: record.queue_offset,
             sys_flag: record.sys_flag,
             born_timestamp: record.born_timestamp,
@@ -60,11 +64,12 @@ impl MessageExt {
             store_timestamp: record.store_timestamp,
             store_host: record.store_host,
             commit_log_offset: record.physical_offset,
-            body_crc: record.body_crc(),
+            body_crc: stored_crc(bytes),
             reconsume_times: record.reconsume_times,
             prepared_transaction_offset: record.prepared_transaction_offset,
+            transaction_id: None,
         };
-        Ok((message, bytes.slice(record.encoded_len()..)))
+        Ok((message, bytes.slice(rest_from..)))
     }
 
     /// Puts the plain body in place of a compressed one, as `sys_flag` says, and clears its bit as 5.x does.
@@ -154,10 +159,10 @@ impl MessageExt {
         text
     }
 
-    /// The transaction's id: the id that the producer gave.
+    /// The transaction's id, where the message is part of one and the client has said so.
     #[must_use]
     pub fn transaction_id(&self) -> Option<&str> {
-        self.properties.get(names::UNIQ_KEY)
+        self.transaction_id.as_deref()
     }
 
     /// The name of the broker it came from.
@@ -220,7 +225,7 @@ impl MessageExt {
         self.commit_log_offset
     }
 
-    /// The checksum of the body as it was stored.
+    /// The checksum of the body as the record holds it.
     #[must_use]
     pub fn body_crc(&self) -> i32 {
         self.body_crc
@@ -253,6 +258,12 @@ impl MessageExt {
         self.reconsume_times = reconsume_times;
     }
 
+    /// Says which transaction the message is part of. Java's consumer does so for messages whose property `TRAN_MSG` is
+    /// true, and takes the id that the producer gave.
+    pub fn set_transaction_id(&mut self, transaction_id: impl Into<ByteString>) {
+        self.transaction_id = Some(transaction_id.into());
+    }
+
     /// The properties, to be changed.
     pub fn properties_mut(&mut self) -> &mut Properties {
         &mut self.properties
@@ -265,7 +276,7 @@ impl fmt::Display for MessageExt {
         write!(
             f,
             "MessageExt [brokerName={}, queueId={}, storeSize={}, queueOffset={}, sysFlag={}, bornTimestamp={}, \
-             bornHost=/{}, storeTimestamp={}, storeHost=/{}, msgId={}, commitLogOffset={}, bodyCRC={}, \
+             bornHost={}, storeTimestamp={}, storeHost={}, msgId={}, commitLogOffset={}, bodyCRC={}, \
              reconsumeTimes={}, preparedTransactionOffset={}, toString()=",
             self.broker_name.as_deref().unwrap_or("null"),
             self.queue_id,
@@ -273,16 +284,18 @@ impl fmt::Display for MessageExt {
             self.queue_offset,
             self.sys_flag.0,
             self.born_timestamp,
-            self.born_host,
+            JavaHost(self.born_host),
             self.store_timestamp,
-            self.store_host,
+            JavaHost(self.store_host),
             self.offset_msg_id(),
             self.commit_log_offset,
             self.body_crc,
             self.reconsume_times,
             self.prepared_transaction_offset,
         )?;
-        fmt_message(f, &self.topic, self.flag, &self.properties, &self.body, self.transaction_id())?;
+        // Java's decoder makes no empty body.
+        let body = Some(&self.body[..]).filter(|body| !body.is_empty());
+        fmt_message(f, &self.topic, self.flag, &self.properties, body, self.transaction_id())?;
         f.write_str("]")
     }
 }

@@ -1,4 +1,7 @@
-//! Two habits of the Java platform that show on the wire and in print.
+//! Habits of the Java platform that show on the wire and in print.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 /// Java's `String.hashCode`: what a consume queue holds of a tag.
 #[must_use]
@@ -7,7 +10,7 @@ pub fn string_hash(text: &str) -> i32 {
 }
 
 /// The order in which a Java `HashMap` of default capacity, filled in the order of `entries`, lists its entries.
-/// The names must be distinct.
+/// The names must be distinct, and no more than eight of them share a bucket, as none do that were not chosen to.
 #[must_use]
 pub fn hash_map_order<'a>(entries: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut capacity = 16usize;
@@ -22,6 +25,22 @@ pub fn hash_map_order<'a>(entries: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a s
     // Stable: entries of one bucket stay in the order in which they were put.
     ordered.sort_by_key(|(name, _)| bucket(name));
     ordered
+}
+
+/// An address as `InetSocketAddress` prints it: no part of an IPv6 address is left out.
+pub(super) struct JavaHost(pub(super) SocketAddr);
+
+impl fmt::Display for JavaHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.0.port();
+        match self.0.ip() {
+            IpAddr::V4(ip) => write!(f, "/{ip}:{port}"),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, g, h, i] = ip.segments();
+                write!(f, "/[{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{g:x}:{h:x}:{i:x}]:{port}")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,11 @@ impl Message {
         self.put(name, value);
     }
 
+    /// Says which transaction the message is part of.
+    pub fn set_transaction_id(&mut self, transaction_id: impl Into<ByteString>) {
+        self.transaction_id = Some(transaction_id.into());
+    }
+
     /// Puts another body in place of the present one.
     pub fn set_body(&mut self, body: Bytes) {
         self.body = body;
@@ -199,7 +204,7 @@ impl Message {
 /// As Java's `toString`.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt_message(f, &self.topic, self.flag, &self.properties, &self.body, self.transaction_id.as_deref())
+        fmt_message(f, &self.topic, self.flag, &self.properties, Some(&self.body), self.transaction_id())
     }
 }
 
@@ -209,18 +214,24 @@ pub(super) fn fmt_message(
     topic: &str,
     flag: i32,
     properties: &Properties,
-    body: &[u8],
+    body: Option<&[u8]>,
     transaction_id: Option<&str>,
 ) -> fmt::Result {
     write!(f, "Message{{topic='{topic}', flag={flag}, properties={{")?;
     for (at, (name, value)) in hash_map_order(&properties.distinct()).into_iter().enumerate() {
         write!(f, "{}{name}={value}", if at == 0 { "" } else { ", " })?;
     }
-    f.write_str("}, body=[")?;
-    for (at, byte) in body.iter().enumerate() {
-        write!(f, "{}{}", if at == 0 { "" } else { ", " }, byte.cast_signed())?;
+    f.write_str("}, body=")?;
+    match body {
+        None => f.write_str("null")?,
+        Some(body) => {
+            for (at, byte) in body.iter().enumerate() {
+                write!(f, "{}{}", if at == 0 { "[" } else { ", " }, byte.cast_signed())?;
+            }
+            f.write_str(if body.is_empty() { "[]" } else { "]" })?;
+        }
     }
-    write!(f, "], transactionId='{}'}}", transaction_id.unwrap_or("null"))
+    write!(f, ", transactionId='{}'}}", transaction_id.unwrap_or("null"))
 }
 
 #[cfg(test)]

@@ -75,6 +75,15 @@ impl Properties {
         }
     }
 
+    /// The encoded form, without a copy.
+    #[must_use]
+    pub fn into_wire(self) -> ByteString {
+        match self.0 {
+            Repr::Wire(text) => text,
+            Repr::Owned(text) => text.into(),
+        }
+    }
+
     /// The value of `name`. Where a name stands twice the last one counts, as in Java.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -27,6 +27,7 @@ pub const MAGIC_BLANK: i32 = -875_286_124;
 pub const BLANK_BYTES: usize = 8;
 
 const MAGIC_AT: usize = 4;
+const BODY_CRC_AT: usize = 8;
 const QUEUE_OFFSET_AT: usize = 20;
 const PHYSICAL_OFFSET_AT: usize = 28;
 const SYS_FLAG_AT: usize = 36;
@@ -157,7 +158,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// [`RecordError::BadCrc`].
     pub fn verify_crc(&self, bytes: &[u8]) -> Result<(), RecordError> {
-        let (stored, found) = (i32_at(bytes, 8), self.body_crc());
+        let (stored, found) = (stored_crc(bytes), self.body_crc());
         if self.body.is_empty() || stored == found {
             Ok(())
         } else {
@@ -171,7 +172,7 @@ impl<'a> Record<'a> {
         (crc32fast::hash(self.body) & 0x7FFF_FFFF).cast_signed()
     }
 
-    /// The size of the encoded record.
+    /// The size that [`encode`](Self::encode) gives the record: that of a v2 record which was read may be one more.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let wide_topic = usize::from(self.topic.len() > super::MAX_TOPIC_BYTES);
@@ -230,6 +231,16 @@ impl<'a> Record<'a> {
         }
         flag
     }
+}
+
+/// The size that a record, whole or not, says it has.
+pub(super) fn stored_size(record: &[u8]) -> i32 {
+    i32_at(record, 0)
+}
+
+/// The body's checksum as a record holds it.
+pub(super) fn stored_crc(record: &[u8]) -> i32 {
+    i32_at(record, BODY_CRC_AT)
 }
 
 /// What the log decides about a record at the moment of its append.

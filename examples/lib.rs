@@ -1,0 +1,1 @@
+//! Runnable examples of the RocketMQ client; see the files beside this one.

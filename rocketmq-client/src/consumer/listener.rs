@@ -1,0 +1,112 @@
+//! The program's side of consumption.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use rocketmq_protocol::message::{MessageExt, MessageQueue};
+
+/// What a listener says of the messages it was given. Java: `ConsumeConcurrentlyStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConsumeConcurrentlyStatus {
+    /// They are done with.
+    ConsumeSuccess,
+    /// They are to come again later, or go to the dead letters once they came often enough.
+    ReconsumeLater,
+}
+
+/// Takes messages, several at a time and in no order. Java: `MessageListenerConcurrently`.
+///
+/// A listener that panics counts as [`ReconsumeLater`](ConsumeConcurrentlyStatus::ReconsumeLater). It runs on the
+/// program's runtime: work that blocks a thread belongs in `tokio::task::spawn_blocking`.
+pub trait MessageListenerConcurrently: Send + Sync + 'static {
+    /// Handles one batch of up to `consume_message_batch_max_size` messages of one queue.
+    fn consume_message(
+        &self,
+        msgs: Vec<MessageExt>,
+        context: ConsumeConcurrentlyContext,
+    ) -> impl Future<Output = ConsumeConcurrentlyStatus> + Send;
+}
+
+/// What a listener is told beside the messages, and may ask for beside its status. Clones share what is asked for.
+#[derive(Clone, Debug)]
+pub struct ConsumeConcurrentlyContext {
+    message_queue: MessageQueue,
+    wishes: Arc<Wishes>,
+}
+
+#[derive(Debug)]
+struct Wishes {
+    delay_level: AtomicI32,
+    ack_index: AtomicUsize,
+}
+
+impl ConsumeConcurrentlyContext {
+    pub(crate) fn new(message_queue: MessageQueue) -> Self {
+        let wishes = Wishes { delay_level: AtomicI32::new(0), ack_index: AtomicUsize::new(usize::MAX) };
+        Self { message_queue, wishes: Arc::new(wishes) }
+    }
+
+    /// The queue that the messages came from.
+    #[must_use]
+    pub fn message_queue(&self) -> &MessageQueue {
+        &self.message_queue
+    }
+
+    /// When messages that are to be consumed again come back: 0, the default, leaves it to the broker (10 s, 30 s,
+    /// 1 min, ...); a level fixes it; below 0 they go to the dead letters at once.
+    pub fn set_delay_level_when_next_consume(&self, level: i32) {
+        self.wishes.delay_level.store(level, Ordering::Relaxed);
+    }
+
+    /// The index of the last message that is done with when the listener answers
+    /// [`ConsumeSuccess`](ConsumeConcurrentlyStatus::ConsumeSuccess): those behind it come again. Default: all are.
+    pub fn set_ack_index(&self, index: usize) {
+        self.wishes.ack_index.store(index, Ordering::Relaxed);
+    }
+
+    pub(crate) fn delay_level(&self) -> i32 {
+        self.wishes.delay_level.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ack_index(&self) -> usize {
+        self.wishes.ack_index.load(Ordering::Relaxed)
+    }
+}
+
+/// A listener whose type is forgotten.
+pub(crate) trait DynListener: Send + Sync {
+    fn consume<'a>(
+        &'a self,
+        msgs: Vec<MessageExt>,
+        context: ConsumeConcurrentlyContext,
+    ) -> Pin<Box<dyn Future<Output = ConsumeConcurrentlyStatus> + Send + 'a>>;
+}
+
+impl<L: MessageListenerConcurrently> DynListener for L {
+    fn consume<'a>(
+        &'a self,
+        msgs: Vec<MessageExt>,
+        context: ConsumeConcurrentlyContext,
+    ) -> Pin<Box<dyn Future<Output = ConsumeConcurrentlyStatus> + Send + 'a>> {
+        Box::pin(self.consume_message(msgs, context))
+    }
+}
+
+/// A closure as a listener.
+pub(crate) struct FnListener<F>(pub(crate) F);
+
+impl<F, Fut> MessageListenerConcurrently for FnListener<F>
+where
+    F: Fn(Vec<MessageExt>, ConsumeConcurrentlyContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ConsumeConcurrentlyStatus> + Send,
+{
+    fn consume_message(
+        &self,
+        msgs: Vec<MessageExt>,
+        context: ConsumeConcurrentlyContext,
+    ) -> impl Future<Output = ConsumeConcurrentlyStatus> + Send {
+        (self.0)(msgs, context)
+    }
+}

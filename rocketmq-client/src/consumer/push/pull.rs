@@ -1,0 +1,186 @@
+//! The pull loop of one queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rocketmq_protocol::body::subscription::SubscriptionData;
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::message::{MessageExt, names};
+use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_sys_flag};
+
+use super::Inner;
+use super::process_queue::ProcessQueue;
+use super::work::Work;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long the broker may hold a pull that finds nothing.
+const BROKER_SUSPEND: Duration = Duration::from_secs(15);
+/// How long a pull may take.
+const PULL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The rest after a failed pull.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// The rest after the broker asked for one.
+const PAUSE_FOR_FLOW_CONTROL: Duration = Duration::from_millis(20);
+
+/// Where the next pull goes.
+struct Position {
+    offset: i64,
+    /// The member of the broker's group that the last answer suggested.
+    broker_id: i64,
+}
+
+/// Pulls until the queue is given away.
+pub(super) async fn run(consumer: Arc<Inner>, queue: Arc<ProcessQueue>, start_offset: i64) {
+    let mut position = Position { offset: start_offset, broker_id: 0 };
+    let pulling = async {
+        loop {
+            consumer.wait_until_resumed().await;
+            queue.wait_for_room(&consumer.config.thresholds).await;
+            if let Err(error) = pull_once(&consumer, &queue, &mut position).await {
+                let pause = react(&consumer, &queue, &error).await;
+                tokio::time::sleep(pause).await;
+            } else if !consumer.config.pull_interval.is_zero() {
+                tokio::time::sleep(consumer.config.pull_interval).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = queue.dropped().cancelled() => {}
+        () = pulling => {}
+    }
+}
+
+/// What a failed pull asks for, and how long to rest after it.
+async fn react(consumer: &Inner, queue: &ProcessQueue, error: &Error) -> Duration {
+    let code = error.response_code().and_then(ResponseCode::from_i32);
+    match code {
+        Some(ResponseCode::FlowControl) => return PAUSE_FOR_FLOW_CONTROL,
+        // The broker does not know this consumer, or not its newest subscription.
+        Some(ResponseCode::SubscriptionNotExist | ResponseCode::SubscriptionNotLatest) => {
+            consumer.instance.heartbeat().await;
+        }
+        _ => consumer.instance.doubt_routes(),
+    }
+    tracing::warn!(queue = %queue.queue, %error, "a pull failed");
+    PAUSE_AFTER_ERROR
+}
+
+async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &mut Position) -> Result<()> {
+    let Some(subscription) = consumer.subscription(queue.queue.topic()) else {
+        return Err(Error::new(ErrorKind::InvalidArgument, "the topic is not subscribed any more"));
+    };
+    let addr = consumer.instance.routes().consume_addr(queue.queue.broker_name(), position.broker_id);
+    let Some(addr) = addr else {
+        let why = format!("no address of broker {} is known", queue.queue.broker_name());
+        return Err(Error::new(ErrorKind::NoRoute, why).of_topic(queue.queue.topic()));
+    };
+    let commit = queue.uncommitted().filter(|offset| *offset > 0 && position.broker_id == 0);
+    let request = request(consumer, queue, &subscription, position.offset, commit);
+    let answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT).await?;
+    let bounds: PullMessageResponse = match ResponseCode::from_i32(answer.code()) {
+        Some(
+            ResponseCode::Success
+            | ResponseCode::PullNotFound
+            | ResponseCode::PullRetryImmediately
+            | ResponseCode::PullOffsetMoved,
+        ) => answer
+            .header()
+            .map_err(|error| Error::bad_answer("the broker's answer to a pull", error).at(&addr))?,
+        _ => return Err(Error::broker(answer.code(), answer.remark(), &addr)),
+    };
+    if let Some(commit) = commit {
+        queue.set_committed(commit);
+    }
+    position.broker_id = bounds.suggest_which_broker_id;
+    if answer.code() == ResponseCode::PullOffsetMoved.as_i32() {
+        tracing::warn!(
+            queue = %queue.queue, asked = position.offset, next = bounds.next_begin_offset,
+            min = bounds.min_offset, max = bounds.max_offset,
+            "the offset is out of range: consumption goes on where the broker says"
+        );
+        queue.jump(bounds.next_begin_offset);
+    } else if answer.is_success() {
+        let messages = decode(consumer, queue, &subscription, &answer, &bounds)?;
+        submit(consumer, queue, messages, bounds.next_begin_offset).await;
+    } else {
+        queue.advance(bounds.next_begin_offset);
+    }
+    position.offset = bounds.next_begin_offset;
+    Ok(())
+}
+
+fn request(
+    consumer: &Inner,
+    queue: &ProcessQueue,
+    subscription: &SubscriptionData,
+    queue_offset: i64,
+    commit: Option<i64>,
+) -> PullMessageRequest {
+    let commit_flag = if commit.is_some() { pull_sys_flag::COMMIT_OFFSET } else { 0 };
+    PullMessageRequest {
+        consumer_group: consumer.config.consumer_group.clone(),
+        topic: queue.queue.topic_shared().clone(),
+        queue_id: queue.queue.queue_id(),
+        queue_offset,
+        max_msg_nums: consumer.config.pull_batch_size,
+        sys_flag: pull_sys_flag::SUSPEND | commit_flag,
+        commit_offset: commit.unwrap_or(0),
+        suspend_timeout_millis: i64::try_from(BROKER_SUSPEND.as_millis()).unwrap_or(i64::MAX),
+        subscription: None,
+        sub_version: subscription.sub_version,
+        expression_type: Some(subscription.expression_type.as_str().into()),
+        max_msg_bytes: Some(consumer.config.pull_batch_size_in_bytes),
+        broker_name: Some(queue.queue.broker_name_shared().clone()),
+    }
+}
+
+/// The messages of an answer that pass the filter: the broker compares only the tags' hash codes.
+fn decode(
+    consumer: &Inner,
+    queue: &ProcessQueue,
+    subscription: &SubscriptionData,
+    answer: &RemotingCommand,
+    bounds: &PullMessageResponse,
+) -> Result<Vec<MessageExt>> {
+    let (min_offset, max_offset) = (bounds.min_offset.to_string(), bounds.max_offset.to_string());
+    let mut messages = Vec::with_capacity(usize::try_from(consumer.config.pull_batch_size).unwrap_or(0));
+    let mut rest = answer.body().clone();
+    while !rest.is_empty() {
+        let (mut message, behind) = MessageExt::decode(&rest)
+            .map_err(|error| Error::bad_answer("a message of the broker's answer", error))?;
+        rest = behind;
+        if subscription.is_tag_type() && !subscription.matches_tag(message.tags()) {
+            continue;
+        }
+        message.set_broker_name(queue.queue.broker_name_shared().clone());
+        let properties = message.properties_mut();
+        properties.set(names::MIN_OFFSET, &min_offset);
+        properties.set(names::MAX_OFFSET, &max_offset);
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+async fn submit(
+    consumer: &Arc<Inner>,
+    queue: &Arc<ProcessQueue>,
+    messages: Vec<MessageExt>,
+    next_offset: i64,
+) {
+    let sizes = messages
+        .iter()
+        .map(|message| (message.queue_offset(), usize::try_from(message.store_size()).unwrap_or_default()));
+    queue.put(sizes);
+    queue.advance(next_offset);
+    let mut messages = messages.into_iter();
+    loop {
+        let batch: Vec<_> = messages.by_ref().take(consumer.config.consume_message_batch_max_size).collect();
+        if batch.is_empty() {
+            return;
+        }
+        consumer.submit(Work { queue: Arc::clone(queue), messages: batch });
+    }
+}

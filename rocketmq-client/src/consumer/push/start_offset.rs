@@ -1,0 +1,128 @@
+//! Where consumption of a queue begins.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::{MessageQueue, RETRY_TOPIC_PREFIX};
+use rocketmq_protocol::request::{
+    MaxOffsetRequest, OffsetResponse, QueryConsumerOffsetRequest, Request, SearchOffsetRequest,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::instance::ClientInstance;
+
+/// Java's time for offset queries.
+pub(super) const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a group without a committed offset begins. Java: `ConsumeFromWhere`.
+///
+/// The broker has a say in this: for a queue whose very first message it still holds in memory it answers that the group
+/// is at offset 0, so a new group of a young topic begins at its first message whatever is set here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsumeFromWhere {
+    /// At the end of each queue: only messages that come from now on.
+    #[default]
+    LastOffset,
+    /// At the first message that each queue still has.
+    FirstOffset,
+    /// At the first message that was stored at or after a moment, given as `yyyyMMddHHmmss` in the local time zone.
+    Timestamp(String),
+}
+
+impl ConsumeFromWhere {
+    /// At a moment: `yyyyMMddHHmmss` in the local time zone.
+    pub fn timestamp(at: impl Into<String>) -> Self {
+        Self::Timestamp(at.into())
+    }
+
+    /// The moment in milliseconds since 1970; `None` for the other variants.
+    pub(super) fn timestamp_ms(&self) -> Result<Option<i64>> {
+        let Self::Timestamp(at) = self else { return Ok(None) };
+        let parse = || {
+            let local = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", at)?;
+            local.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp().as_millisecond())
+        };
+        parse().map(Some).map_err(|error| {
+            let why = format!("consume_from_where: {at:?} is not of the form yyyyMMddHHmmss: {error}");
+            Error::new(ErrorKind::InvalidConfig, why)
+        })
+    }
+}
+
+/// Where to begin, and what the broker has committed.
+pub(super) struct StartOffset {
+    pub(super) offset: i64,
+    pub(super) committed: Option<i64>,
+}
+
+/// The committed offset, or else what `from` says.
+pub(super) async fn find(
+    instance: &ClientInstance,
+    group: &str,
+    queue: &MessageQueue,
+    from: &ConsumeFromWhere,
+) -> Result<StartOffset> {
+    let Some(addr) = instance.routes().master_addr(queue.broker_name()) else {
+        let why = format!("the master of broker {} is not known", queue.broker_name());
+        return Err(Error::new(ErrorKind::NoRoute, why).of_topic(queue.topic()));
+    };
+    let broker_name = Some(queue.broker_name_shared().clone());
+    let query = QueryConsumerOffsetRequest {
+        consumer_group: group.into(),
+        topic: queue.topic_shared().clone(),
+        queue_id: queue.queue_id(),
+        set_zero_if_not_found: None,
+        broker_name: broker_name.clone(),
+    };
+    match ask(instance, &addr, &query).await {
+        Ok(offset) => {
+            tracing::info!(%queue, group, offset, "consumption begins at the broker's committed offset");
+            return Ok(StartOffset { offset, committed: Some(offset) });
+        }
+        Err(error) if error.response_code() == Some(ResponseCode::QueryNotFound.as_i32()) => {}
+        Err(error) => return Err(error),
+    }
+    let (topic, queue_id) = (queue.topic_shared().clone(), queue.queue_id());
+    let is_retry = queue.topic().starts_with(RETRY_TOPIC_PREFIX);
+    let max_offset = || MaxOffsetRequest { topic: topic.clone(), queue_id, broker_name: broker_name.clone() };
+    let offset = match from {
+        ConsumeFromWhere::FirstOffset => 0,
+        ConsumeFromWhere::LastOffset if is_retry => 0,
+        ConsumeFromWhere::LastOffset => ask(instance, &addr, &max_offset()).await?,
+        ConsumeFromWhere::Timestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
+        ConsumeFromWhere::Timestamp(_) => {
+            let timestamp = from.timestamp_ms()?.unwrap_or_default();
+            let search = SearchOffsetRequest { topic, queue_id, timestamp, broker_name };
+            ask(instance, &addr, &search).await?
+        }
+    };
+    tracing::info!(%queue, group, offset, ?from, "nothing is committed: consumption begins as configured");
+    Ok(StartOffset { offset, committed: None })
+}
+
+async fn ask<R: Request<Response = OffsetResponse>>(
+    instance: &ClientInstance,
+    addr: &str,
+    request: &R,
+) -> Result<i64> {
+    let answer = instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?;
+    let offset = answer.header::<OffsetResponse>();
+    Ok(offset.map_err(|error| Error::bad_answer("the broker's offset", error).at(addr))?.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_in_java_form() {
+        assert_eq!(ConsumeFromWhere::LastOffset.timestamp_ms().unwrap(), None);
+        assert!(ConsumeFromWhere::timestamp("20260101000000").timestamp_ms().unwrap().is_some());
+        for wrong in ["", "2026", "20261301000000", "yesterday"] {
+            let error = ConsumeFromWhere::timestamp(wrong).timestamp_ms().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{wrong}");
+        }
+    }
+}

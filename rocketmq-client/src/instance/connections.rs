@@ -1,0 +1,117 @@
+//! One connection to each address, made when it is first wanted and again after it ended.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use dashmap::DashMap;
+use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, RemotingError, connect};
+use rocketmq_protocol::request::Request;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{Error, Result};
+
+/// The connections of one client.
+pub(crate) struct Connections {
+    slots: DashMap<String, Arc<Slot>>,
+    connect_timeout: Duration,
+    tasks: TaskTracker,
+    handler: OnceLock<Arc<dyn Handler>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    current: ArcSwapOption<Connection>,
+    /// Held while connecting, so that a crowd makes one connection.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Connections {
+    pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker) -> Self {
+        Self { slots: DashMap::new(), connect_timeout, tasks, handler: OnceLock::new() }
+    }
+
+    /// Says who answers the requests that brokers send. Called once, before the first connection.
+    pub(super) fn set_handler(&self, handler: Arc<dyn Handler>) {
+        // A second call would change nothing, and there is none.
+        let _ = self.handler.set(handler);
+    }
+
+    /// The connection to `addr`.
+    pub(crate) async fn get(&self, addr: &str) -> Result<Arc<Connection>, RemotingError> {
+        let slot = self.slot(addr);
+        if let Some(connection) = slot.live() {
+            return Ok(connection);
+        }
+        let _connecting = slot.connecting.lock().await;
+        if let Some(connection) = slot.live() {
+            return Ok(connection);
+        }
+        let Some(handler) = self.handler.get().map(Arc::clone).filter(|_| !self.tasks.is_closed()) else {
+            return Err(RemotingError::NotSent {
+                addr: addr.into(),
+                cause: "the client was shut down".into(),
+            });
+        };
+        let config = ConnectionConfig::default();
+        let connection = Arc::new(connect(addr, self.connect_timeout, config, handler, &self.tasks).await?);
+        slot.current.store(Some(Arc::clone(&connection)));
+        Ok(connection)
+    }
+
+    /// Sends a request to `addr` and waits for its answer, connecting first if need be; `timeout` covers both.
+    pub(crate) async fn invoke<R: Request>(
+        &self,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<RemotingCommand, RemotingError> {
+        let started = tokio::time::Instant::now();
+        let connection =
+            tokio::time::timeout(timeout, self.get(addr)).await.map_err(|_| RemotingError::Connect {
+                addr: addr.into(),
+                source: Arc::new(std::io::ErrorKind::TimedOut.into()),
+            })??;
+        connection.invoke(request, body, timeout.saturating_sub(started.elapsed())).await
+    }
+
+    /// The same, where any code but success is an error.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<RemotingCommand> {
+        let answer = self.invoke(addr, request, body, timeout).await?;
+        match answer.is_success() {
+            true => Ok(answer),
+            false => Err(Error::broker(answer.code(), answer.remark(), addr)),
+        }
+    }
+
+    /// Ends every connection.
+    pub(super) fn close(&self, cause: &str) {
+        for slot in &self.slots {
+            if let Some(connection) = slot.current.swap(None) {
+                connection.close(cause);
+            }
+        }
+    }
+
+    fn slot(&self, addr: &str) -> Arc<Slot> {
+        if let Some(slot) = self.slots.get(addr) {
+            return Arc::clone(&slot);
+        }
+        Arc::clone(&self.slots.entry(addr.to_owned()).or_default())
+    }
+}
+
+impl Slot {
+    fn live(&self) -> Option<Arc<Connection>> {
+        self.current.load_full().filter(|connection| !connection.is_closed())
+    }
+}

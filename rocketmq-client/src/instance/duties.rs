@@ -1,0 +1,118 @@
+//! What an instance does by the clock: refresh routes and send heartbeats. Each duty is a task of its own, so that none
+//! waits for another; all end with the instance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rocketmq_protocol::body::heartbeat::{HeartbeatData, ProducerData};
+use rocketmq_protocol::body::json;
+use rocketmq_protocol::body::route::MASTER_ID;
+use rocketmq_protocol::request::{HeartbeatRequest, UnregisterClientRequest};
+
+use super::ClientInstance;
+
+/// After an early refresh the next one waits at least this long: a broker that is down must not be asked after in a
+/// loop.
+const REFRESH_PAUSE: Duration = Duration::from_millis(500);
+/// Java's clients name this group of their own in every heartbeat.
+const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
+
+pub(super) fn spawn(instance: &Arc<ClientInstance>) {
+    instance.tasks.spawn(Arc::clone(instance).refresh_routes_by_the_clock());
+    instance.tasks.spawn(Arc::clone(instance).send_heartbeats_by_the_clock());
+}
+
+impl ClientInstance {
+    async fn refresh_routes_by_the_clock(self: Arc<Self>) {
+        let interval = self.config.poll_name_server_interval;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(interval) => {}
+                () = self.routes_doubted.notified() => {}
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.refresh_all_routes() => {}
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(REFRESH_PAUSE.min(interval)) => {}
+            }
+        }
+    }
+
+    async fn send_heartbeats_by_the_clock(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(self.config.heartbeat_broker_interval) => {}
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.heartbeat() => {}
+            }
+        }
+    }
+
+    async fn refresh_all_routes(&self) {
+        for topic in self.routes.topics() {
+            // A topic that the name server does not know keeps the route it has: its first send may be under way.
+            if let Err(error) = self.refresh_route(&topic, None).await {
+                tracing::debug!(%topic, %error, "the route could not be refreshed");
+            }
+        }
+    }
+
+    /// Tells every broker in use what this client produces and consumes; slaves only if it consumes.
+    pub(crate) async fn heartbeat(&self) {
+        let data = self.heartbeat_data();
+        let Ok(body) = json::to_vec(&data).map(Bytes::from) else { return };
+        let consumes = !data.consumer_data_set.is_empty();
+        let brokers =
+            self.routes.live_brokers().into_iter().filter(|(_, id, _)| consumes || *id == MASTER_ID);
+        let beats = brokers.map(|(name, _, addr)| {
+            let body = body.clone();
+            async move {
+                let beat = self.call(&addr, &HeartbeatRequest, body, self.api_timeout()).await;
+                if let Err(error) = beat {
+                    tracing::warn!(broker = %name, %addr, %error, "heartbeat failed");
+                    self.doubt_routes();
+                }
+            }
+        });
+        futures_util::future::join_all(beats).await;
+    }
+
+    fn heartbeat_data(&self) -> HeartbeatData {
+        let consumers = self.consumers();
+        let groups = self.groups();
+        let producers = groups.producers.iter().map(String::as_str).chain([INNER_PRODUCER]);
+        HeartbeatData {
+            client_id: self.client_id.to_string(),
+            producer_data_set: producers.map(|group| ProducerData { group_name: group.to_owned() }).collect(),
+            consumer_data_set: consumers.iter().map(|consumer| consumer.consumer_data()).collect(),
+        }
+    }
+
+    /// Tells every broker in use that a group of this client is gone.
+    pub(crate) async fn unregister(&self, producer_group: Option<&str>, consumer_group: Option<&str>) {
+        let request = UnregisterClientRequest {
+            client_id: self.client_id.clone(),
+            producer_group: producer_group.map(Into::into),
+            consumer_group: consumer_group.map(Into::into),
+            broker_name: None,
+        };
+        let calls = self.routes.live_brokers().into_iter().map(|(name, _, addr)| {
+            let request = &request;
+            async move {
+                let left = self.call(&addr, request, Bytes::new(), self.api_timeout()).await;
+                if let Err(error) = left {
+                    tracing::debug!(broker = %name, %addr, %error, "unregistering failed");
+                }
+            }
+        });
+        futures_util::future::join_all(calls).await;
+    }
+}

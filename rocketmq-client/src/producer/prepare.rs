@@ -1,0 +1,140 @@
+//! Making a message ready for the wire, once, whatever the number of tries.
+
+use bytes::Bytes;
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::compression::{CompressionType, compress_zlib};
+use rocketmq_protocol::message::{Message, Properties, RETRY_TOPIC_PREFIX, SysFlag, batch, names};
+use rocketmq_protocol::request::SendMessageRequest;
+
+use super::builder::ProducerConfig;
+use super::request::Payload;
+use crate::error::{Error, ErrorKind, Result};
+use crate::instance::{ClientInstance, now_ms};
+use crate::validate;
+
+/// A message or batch as it goes over the wire.
+pub(super) struct Prepared {
+    /// The id, or the ids joined by commas.
+    pub(super) msg_id: ByteString,
+    pub(super) body: Bytes,
+    /// All fields; queue and broker are set anew for each try.
+    pub(super) header: SendMessageRequest,
+}
+
+impl Prepared {
+    pub(super) fn new(instance: &ClientInstance, config: &ProducerConfig, payload: Payload) -> Result<Self> {
+        match payload {
+            Payload::One(message) => Ok(Self::one(instance, config, message)),
+            Payload::Batch(messages) => Self::batch(instance, config, messages),
+        }
+    }
+
+    fn one(instance: &ClientInstance, config: &ProducerConfig, mut message: Message) -> Self {
+        let now = now_ms();
+        let msg_id = give_id(instance, &mut message, now);
+        let mut sys_flag = SysFlag::default();
+        let mut body = message.body().clone();
+        if body.len() >= config.compress_msg_body_over_howmuch {
+            body = compress_zlib(&body, config.compress_level).into();
+            sys_flag = sys_flag.with_compression(CompressionType::Zlib);
+        }
+        let header = header(config, &message, sys_flag, now);
+        Self { msg_id, body, header }
+    }
+
+    fn batch(instance: &ClientInstance, config: &ProducerConfig, mut messages: Vec<Message>) -> Result<Self> {
+        let now = now_ms();
+        let mut ids = String::with_capacity(messages.len() * 33);
+        for message in &mut messages {
+            if !ids.is_empty() {
+                ids.push(',');
+            }
+            ids.push_str(&give_id(instance, message, now));
+        }
+        let body = batch::encode(&messages)
+            .map_err(|error| Error::new(ErrorKind::InvalidMessage, error.to_string()).with_source(error))?;
+        check_batch_size(body.len(), config, messages[0].topic())?;
+        // The batch as a whole has only what its messages share.
+        let envelope = Message::new(messages[0].topic_shared().clone(), "")
+            .wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
+        let header =
+            SendMessageRequest { batch: Some(true), ..header(config, &envelope, SysFlag::default(), now) };
+        Ok(Self { msg_id: ids.into(), body, header })
+    }
+}
+
+/// Refuses what cannot be sent, before any route is asked for.
+pub(super) fn check(payload: &Payload, config: &ProducerConfig) -> Result<()> {
+    match payload {
+        Payload::One(message) => validate::message(message, config.max_message_size),
+        Payload::Batch(messages) => check_batch(messages, config),
+    }
+}
+
+fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
+    let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidMessage, why));
+    let Some(first) = messages.first() else { return refuse("a batch needs at least one message") };
+    for message in messages {
+        validate::message(message, config.max_message_size)?;
+        if message.get_delay_time_level() > 0 {
+            return refuse("TimeDelayLevel is not supported for batching");
+        }
+        if message.topic().starts_with(RETRY_TOPIC_PREFIX) {
+            return refuse("Retry Group is not supported for batching");
+        }
+        if message.topic() != first.topic() {
+            return refuse("The topic of the messages in one batch should be the same");
+        }
+        if message.is_wait_store_msg_ok() != first.is_wait_store_msg_ok() {
+            return refuse("The waitStoreMsgOK of the messages in one batch should the same");
+        }
+    }
+    check_batch_size(messages.iter().map(batch::encoded_len).sum(), config, first.topic())
+}
+
+fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Result<()> {
+    if bytes <= config.max_message_size {
+        return Ok(());
+    }
+    let message = format!(
+        "the message body size over max value, MAX: {}; this batch takes {bytes} bytes: send fewer messages at a time",
+        config.max_message_size
+    );
+    Err(Error::new(ErrorKind::MessageTooLarge, message).of_topic(topic))
+}
+
+/// The id that the message has or gets.
+fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> ByteString {
+    if let Some(id) = message.get_property(names::UNIQ_KEY) {
+        return id.into();
+    }
+    let id = instance.next_message_id(now);
+    message.set_reserved_property(names::UNIQ_KEY, &id);
+    id.into()
+}
+
+fn header(config: &ProducerConfig, message: &Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {
+    let mut properties = message.properties().clone();
+    let is_retry = message.topic().starts_with(RETRY_TOPIC_PREFIX);
+    SendMessageRequest {
+        producer_group: config.producer_group.clone(),
+        topic: message.topic_shared().clone(),
+        default_topic: config.auto_create.key.clone(),
+        default_topic_queue_nums: config.auto_create.queue_nums,
+        queue_id: 0,
+        sys_flag: sys_flag.0,
+        born_timestamp: now,
+        flag: message.get_flag(),
+        // In a retry topic these two travel as fields of their own.
+        reconsume_times: Some(if is_retry { take_number(&mut properties, names::RECONSUME_TIME) } else { 0 }),
+        max_reconsume_times: is_retry.then(|| take_number(&mut properties, names::MAX_RECONSUME_TIMES)),
+        properties: Some(properties.into_wire()),
+        unit_mode: Some(false),
+        batch: Some(false),
+        broker_name: None,
+    }
+}
+
+fn take_number(properties: &mut Properties, name: &str) -> i32 {
+    properties.remove(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,25 @@
+//! Sharing a topic's queues among the members of a group: pure functions, so that all members come to one answer.
+
+mod averagely;
+
+use rocketmq_protocol::message::MessageQueue;
+
+pub use averagely::AllocateMessageQueueAveragely;
+
+/// Shares queues among consumers. Java: `AllocateMessageQueueStrategy`.
+///
+/// Every member of the group computes its own share, so the answer must depend on the arguments only. Both lists come
+/// sorted and are never empty.
+pub trait AllocateMessageQueueStrategy: Send + Sync {
+    /// The strategy's name, for logs.
+    fn name(&self) -> &str;
+
+    /// The share of `client_id`; empty if it is not among `client_ids`.
+    fn allocate(
+        &self,
+        consumer_group: &str,
+        client_id: &str,
+        queues: &[MessageQueue],
+        client_ids: &[String],
+    ) -> Vec<MessageQueue>;
+}

@@ -1,0 +1,235 @@
+//! Topics and where their queues are: what is derived from a route, and the table of all routes in use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::body::route::{MASTER_ID, TopicRouteData, perm};
+use rocketmq_protocol::message::MessageQueue;
+
+/// A topic's route and what follows from it. It never changes: a new route takes its place.
+#[derive(Debug)]
+pub(crate) struct TopicRoute {
+    pub(crate) data: TopicRouteData,
+    /// The queues that can be sent to.
+    pub(crate) publish: Vec<PublishQueue>,
+    /// The queues that can be consumed.
+    pub(crate) subscribe: Vec<MessageQueue>,
+    /// Turns with every send, from a random start.
+    next: AtomicUsize,
+}
+
+/// A queue that can be sent to, and its broker's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublishQueue {
+    pub(crate) queue: MessageQueue,
+    pub(crate) broker_addr: Arc<str>,
+}
+
+impl TopicRoute {
+    pub(crate) fn new(topic: &ByteString, data: TopicRouteData) -> Self {
+        let data = data.sorted();
+        let publish = publish_queues(topic, &data);
+        let subscribe = subscribe_queues(topic, &data);
+        Self { data, publish, subscribe, next: AtomicUsize::new(rand::random::<u32>() as usize) }
+    }
+
+    /// The next queue in turn, on another broker than `avoid` if there is one.
+    pub(crate) fn next_queue(&self, avoid: Option<&str>) -> Option<&PublishQueue> {
+        let count = self.publish.len();
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut candidates = (0..count).map(|step| &self.publish[start.wrapping_add(step) % count]);
+        match avoid {
+            None => candidates.next(),
+            Some(avoid) => candidates
+                .find(|candidate| candidate.queue.broker_name() != avoid)
+                .or_else(|| self.publish.get(start.checked_rem(count)?)),
+        }
+    }
+}
+
+/// Writable queues of brokers whose master is there, in the order of Java: by broker, then by number.
+fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue> {
+    let master = |broker: &str| {
+        let broker = data.broker_datas.iter().find(|data| &*data.broker_name == broker)?;
+        broker.broker_addrs.get(&MASTER_ID).map(|addr| Arc::<str>::from(addr.as_str()))
+    };
+    if let Some(order) = data.order_topic_conf.as_deref().filter(|order| !order.is_empty()) {
+        return ordered_queues(topic, order, master);
+    }
+    let mut queues = Vec::new();
+    for data in data.queue_datas.iter().filter(|data| data.perm & perm::WRITE != 0) {
+        let Some(broker_addr) = master(&data.broker_name) else { continue };
+        queues.extend((0..data.write_queue_nums).map(|queue_id| PublishQueue {
+            queue: MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id),
+            broker_addr: Arc::clone(&broker_addr),
+        }));
+    }
+    queues
+}
+
+/// `broker:count;broker:count`: exactly those queues.
+fn ordered_queues(
+    topic: &ByteString,
+    order: &str,
+    master: impl Fn(&str) -> Option<Arc<str>>,
+) -> Vec<PublishQueue> {
+    let mut queues = Vec::new();
+    for part in order.split(';') {
+        let Some((broker, count)) = part.split_once(':') else { continue };
+        let (Ok(count), Some(broker_addr)) = (count.trim().parse::<i32>(), master(broker)) else { continue };
+        queues.extend((0..count).map(|queue_id| PublishQueue {
+            queue: MessageQueue::new(topic.clone(), broker, queue_id),
+            broker_addr: Arc::clone(&broker_addr),
+        }));
+    }
+    queues
+}
+
+fn subscribe_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<MessageQueue> {
+    let readable = data.queue_datas.iter().filter(|data| data.perm & perm::READ != 0);
+    let queues = readable.flat_map(|data| {
+        (0..data.read_queue_nums)
+            .map(|queue_id| MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id))
+    });
+    queues.collect()
+}
+
+/// The routes of all topics in use, and the brokers that they name.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTable {
+    topics: DashMap<ByteString, Arc<TopicRoute>>,
+    brokers: DashMap<ByteString, Arc<BTreeMap<i64, String>>>,
+}
+
+impl RouteTable {
+    /// The route of a topic, if it is known.
+    pub(crate) fn get(&self, topic: &str) -> Option<Arc<TopicRoute>> {
+        self.topics.get(topic).map(|route| Arc::clone(&route))
+    }
+
+    /// Takes a topic's new route; returns it, and whether anything changed.
+    pub(crate) fn update(&self, topic: &ByteString, data: TopicRouteData) -> (Arc<TopicRoute>, bool) {
+        for broker in &data.broker_datas {
+            self.brokers.insert(broker.broker_name.clone(), Arc::new(broker.broker_addrs.clone()));
+        }
+        let data = data.sorted();
+        if let Some(known) = self.get(topic).filter(|known| known.data == data) {
+            return (known, false);
+        }
+        let route = Arc::new(TopicRoute::new(topic, data));
+        self.topics.insert(topic.clone(), Arc::clone(&route));
+        (route, true)
+    }
+
+    /// The topics in use.
+    pub(crate) fn topics(&self) -> Vec<ByteString> {
+        self.topics.iter().map(|entry| entry.key().clone()).collect()
+    }
+
+    /// Brokers that a route in use still names, as (name, id, address).
+    pub(crate) fn live_brokers(&self) -> Vec<(ByteString, i64, String)> {
+        let mut live = BTreeMap::new();
+        for route in &self.topics {
+            for broker in &route.data.broker_datas {
+                for (id, addr) in &broker.broker_addrs {
+                    live.insert((broker.broker_name.clone(), *id), addr.clone());
+                }
+            }
+        }
+        live.into_iter().map(|((name, id), addr)| (name, id, addr)).collect()
+    }
+
+    /// The address of a broker's master.
+    pub(crate) fn master_addr(&self, broker_name: &str) -> Option<String> {
+        self.brokers.get(broker_name)?.get(&MASTER_ID).cloned()
+    }
+
+    /// The address to consume from: the wanted member of the group, else the next, else any.
+    pub(crate) fn consume_addr(&self, broker_name: &str, wanted_id: i64) -> Option<String> {
+        let brokers = self.brokers.get(broker_name)?;
+        let wanted = brokers.get(&wanted_id).or_else(|| brokers.get(&(wanted_id + 1)));
+        wanted.or_else(|| brokers.values().next()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rocketmq_protocol::body::route::{BrokerData, QueueData};
+
+    fn route(brokers: &[(&str, i64, i32, i32)]) -> TopicRouteData {
+        TopicRouteData {
+            broker_datas: brokers
+                .iter()
+                .map(|(name, id, ..)| BrokerData {
+                    broker_addrs: BTreeMap::from([(*id, format!("{name}:1"))]),
+                    broker_name: (*name).into(),
+                    cluster: "C".into(),
+                })
+                .collect(),
+            queue_datas: brokers
+                .iter()
+                .map(|(name, _, perm, queues)| QueueData {
+                    broker_name: (*name).into(),
+                    perm: *perm,
+                    read_queue_nums: *queues,
+                    write_queue_nums: *queues,
+                    topic_sys_flag: 0,
+                })
+                .collect(),
+            ..TopicRouteData::default()
+        }
+    }
+
+    #[test]
+    fn only_writable_queues_of_live_masters_are_sent_to() {
+        let data = route(&[("b", 0, 6, 2), ("a", 0, 4, 2), ("slave", 1, 6, 2)]);
+        let topic = TopicRoute::new(&"T".into(), data);
+        let published: Vec<_> = topic.publish.iter().map(|queue| queue.queue.to_string()).collect();
+        assert_eq!(
+            published,
+            [
+                "MessageQueue [topic=T, brokerName=b, queueId=0]",
+                "MessageQueue [topic=T, brokerName=b, queueId=1]"
+            ]
+        );
+        assert_eq!(topic.subscribe.len(), 6);
+    }
+
+    #[test]
+    fn turns_visit_every_queue_and_avoid_a_broker_where_possible() {
+        let topic = TopicRoute::new(&"T".into(), route(&[("a", 0, 6, 2), ("b", 0, 6, 2)]));
+        let mut seen: Vec<_> = (0..4).map(|_| topic.next_queue(None).unwrap().queue.clone()).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 4);
+        assert!((0..8).all(|_| topic.next_queue(Some("a")).unwrap().queue.broker_name() == "b"));
+        let single = TopicRoute::new(&"T".into(), route(&[("a", 0, 6, 2)]));
+        assert!(single.next_queue(Some("a")).is_some());
+    }
+
+    #[test]
+    fn an_order_configuration_names_exactly_its_queues() {
+        let data = TopicRouteData {
+            order_topic_conf: Some("b:1;a:2".into()),
+            ..route(&[("a", 0, 6, 8), ("b", 0, 6, 8)])
+        };
+        let topic = TopicRoute::new(&"T".into(), data);
+        let queues: Vec<_> =
+            topic.publish.iter().map(|q| (q.queue.broker_name(), q.queue.queue_id())).collect();
+        assert_eq!(queues, [("b", 0), ("a", 0), ("a", 1)]);
+    }
+
+    #[test]
+    fn the_same_route_again_changes_nothing() {
+        let table = RouteTable::default();
+        let topic = ByteString::from_static("T");
+        assert!(table.update(&topic, route(&[("a", 0, 6, 1), ("b", 0, 6, 1)])).1);
+        assert!(!table.update(&topic, route(&[("b", 0, 6, 1), ("a", 0, 6, 1)])).1);
+        assert!(table.update(&topic, route(&[("a", 0, 6, 1)])).1);
+        assert_eq!(table.live_brokers().len(), 1);
+    }
+}

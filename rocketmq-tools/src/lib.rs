@@ -1,0 +1,3 @@
+//! Command-line tools for RocketMQ: what `mqtools` runs.
+
+pub mod quickstart;
