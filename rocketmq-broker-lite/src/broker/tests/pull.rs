@@ -120,6 +120,7 @@ async fn a_group_that_may_not_broadcast_is_refused() {
     let broker = TestBroker::start().await;
     let file = broker.config.store_path_root_dir.join("config/subscriptionGroup.json");
     broker.broker.shutdown().await;
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(
         &file,
         r#"{"subscriptionGroupTable":{"g":{"consumeBroadcastEnable":false},"off":{"consumeEnable":false}}}"#,
