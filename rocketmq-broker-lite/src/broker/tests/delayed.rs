@@ -72,6 +72,21 @@ async fn what_waits_survives_a_restart_and_comes_once() {
 }
 
 #[tokio::test]
+async fn with_sync_flush_progress_is_saved_once_the_disk_has_what_was_delivered() {
+    let broker =
+        TestBroker::with(|config| config.flush_disk_type = crate::config::FlushDiskType::SyncFlush).await;
+    let client = broker.client().await;
+    client.send("T", "later", &[("DELAY", "1")]).await;
+    broker.clock.advance(Duration::from_secs(2));
+    arrives(&client, "T", 0, 0).await;
+    let context = Arc::clone(&broker.broker.context);
+    tokio::task::spawn_blocking(move || context.persist_schedule()).await.unwrap();
+    let file = broker.config.store_path_root_dir.join("config/delayOffset.json");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "{\n\t\"offsetTable\":{\n\t\t1:1\n\t}\n}");
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_waits_survives_a_crash() {
     let broker = TestBroker::start().await;
     let client = broker.client().await;
