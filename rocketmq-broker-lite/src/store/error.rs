@@ -29,6 +29,9 @@ pub(crate) enum StoreError {
     /// The messages of one batch are not all for one queue; nothing was stored.
     #[error("the messages of a batch go to different queues")]
     MixedBatch,
+    /// The topic cannot be a directory's name; nothing was stored.
+    #[error("the topic {0:?} cannot be stored")]
+    BadTopic(String),
     /// The store was closed.
     #[error("the store is shut down")]
     ShutDown,

@@ -36,7 +36,7 @@ pub(crate) struct NewMessage<'a> {
 }
 
 /// Where a message came to lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Appended {
     /// The first byte's place in the log.
     pub(crate) physical_offset: i64,

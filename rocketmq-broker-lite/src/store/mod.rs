@@ -1,80 +1,176 @@
 //! The message store: owns every file of the broker, knows no sockets.
+//!
+//! Its files are RocketMQ's, byte for byte, so that a directory written by the Java broker opens here and one written
+//! here opens there.
+//!
+//! | file | what it holds | written by |
+//! |---|---|---|
+//! | `commitlog/<place>` | all records, in the order of their arrival | [`append`] |
+//! | `consumequeue/<topic>/<queue>/<place>` | for each message of a queue, where its record lies | [`consume_queue`] |
+//! | `checkpoint` | up to when both surely are on disk | [`flush`] |
+//! | `abort` | nothing; is there while the store is open | [`checkpoint`] |
+//! | `lock` | nothing; is locked while the store is open | [`lock`] |
+//!
+//! A message counts as stored when the log has it; consume queues can always be built again from the log.
 
 pub(crate) mod config_file;
 
+mod append;
+mod checkpoint;
+mod commit_log;
 mod config;
 mod consume_queue;
 mod delay_levels;
+mod dispatch;
 mod error;
 mod flush;
+mod fs;
+mod lock;
+mod memory;
 mod message;
 mod pull;
+mod queue_table;
+mod recovery;
+mod search;
+mod segment;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use checkpoint::Checkpoint;
+use commit_log::CommitLog;
 pub(crate) use config::{FlushDiskType, StoreConfig};
 pub(crate) use consume_queue::QueueEntry;
-pub(crate) use delay_levels::{DelayLevels, DelayLevelsError};
+pub(crate) use delay_levels::DelayLevels;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
+use flush::Flusher;
+use fs::{Fs, OsFs};
+use lock::DirectoryLock;
 pub(crate) use message::{Appended, Arrival, NewMessage};
+use pull::Pull;
 pub(crate) use pull::{PullStatus, Pulled};
+use queue_table::QueueTable;
+use recovery::Recovery;
 
 use crate::clock::Clock;
 
-/// Called for each message once it can be read, outside the store's locks.
+/// Called for each message once it can be read, outside the store's locks, on the thread that appended it.
 pub(crate) type Arrivals = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
 
-/// Called once when a wait for the disk is over, outside the store's locks.
+/// Called once when a wait for the disk is over, outside the store's locks, mostly on a thread of the store.
 pub(crate) type FlushDone = Box<dyn FnOnce(FlushOutcome) + Send>;
 
 /// Commit log and consume queues in one directory.
+///
+/// All methods may be called from any thread. But for [`open`](Self::open) and [`close`](Self::close) they are quick:
+/// they wait for the page cache, not for the disk. A store that is dropped without being closed leaves its files as a
+/// killed process would.
 pub(crate) struct MessageStore {
+    inner: Arc<Inner>,
+    /// Empty once the store is closed.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the store's threads share with it.
+struct Inner {
     config: StoreConfig,
     clock: Clock,
     arrivals: Arrivals,
+    fs: Arc<dyn Fs>,
+    log: CommitLog,
+    queues: QueueTable,
+    flusher: Flusher,
+    poison: OnceLock<Arc<StoreError>>,
+    cached_log_bytes: OnceLock<i64>,
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 impl MessageStore {
-    /// Opens a directory.
+    /// Opens a directory, and makes it if it is missing: locks it, recovers, and starts the flush threads.
     ///
     /// # Errors
-    /// The directory is in use, or its files cannot be read.
+    /// [`StoreError::Locked`] if another store has it; [`StoreError::Damaged`] or [`StoreError::Io`] for files that
+    /// cannot be used.
     pub(crate) fn open(
         config: StoreConfig,
         clock: Clock,
         arrivals: Arrivals,
     ) -> Result<Arc<Self>, StoreError> {
-        Ok(Arc::new(Self { config, clock, arrivals }))
+        Self::open_with(config, clock, arrivals, Arc::new(OsFs))
     }
 
-    /// Stores a message.
+    fn open_with(
+        config: StoreConfig,
+        clock: Clock,
+        arrivals: Arrivals,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let root = &config.root_dir;
+        let lock = DirectoryLock::acquire(root)?;
+        let clean = !checkpoint::abort_path(root).exists();
+        let checkpoint = Checkpoint::read(root)?;
+        let sync_flush = config.flush_disk_type == FlushDiskType::SyncFlush;
+        let log_size = config.mapped_file_size_commit_log;
+        let log = CommitLog::load(Arc::clone(&fs), root.join("commitlog"), log_size, sync_flush)?;
+        let queue_size = config.mapped_file_size_consume_queue;
+        let queues = QueueTable::load(Arc::clone(&fs), root.join("consumequeue"), queue_size)?;
+        checkpoint::set_abort(root)?;
+        let delay_levels = &config.delay_levels;
+        Recovery { log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
+        let inner = Arc::new(Inner {
+            config,
+            clock,
+            arrivals,
+            fs,
+            log,
+            queues,
+            flusher: Flusher::default(),
+            poison: OnceLock::new(),
+            cached_log_bytes: OnceLock::new(),
+            lock: Mutex::new(Some(lock)),
+        });
+        let threads = Mutex::new(flush::start(&inner)?);
+        Ok(Arc::new(Self { inner, threads }))
+    }
+
+    /// Stores a message. It can be read, and survives the end of the process, when this returns; to survive the end of
+    /// the machine it must be flushed: [`when_flushed`](Self::when_flushed).
     ///
     /// # Errors
-    /// It breaks a limit, or the store is closed or failed.
+    /// The message breaks a limit, or the store is closed or failed.
     pub(crate) fn append(&self, message: NewMessage<'_>) -> Result<Appended, StoreError> {
-        let _ = (message, &self.config, &self.clock, &self.arrivals);
-        Err(StoreError::ShutDown)
+        let mut appended = [Appended::default()];
+        append::append(&self.inner, &[message], &mut appended)?;
+        Ok(appended[0])
     }
 
-    /// Stores messages of one queue under consecutive offsets.
+    /// Stores messages of one queue under consecutive offsets, all or none.
     ///
     /// # Errors
-    /// One breaks a limit, or the store is closed or failed; then none is stored.
+    /// A message breaks a limit, all together are too long for one file of the log, or the store is closed or failed.
     pub(crate) fn append_batch(&self, messages: &[NewMessage<'_>]) -> Result<Vec<Appended>, StoreError> {
-        messages.iter().map(|message| self.append(*message)).collect()
+        let mut appended = vec![Appended::default(); messages.len()];
+        append::append(&self.inner, messages, &mut appended)?;
+        Ok(appended)
     }
 
-    /// Calls `done` once when the disk has the log up to `end_offset`.
+    /// Calls `done` once: when the disk has the log up to `end_offset`, when `timeout` is over, or when the store fails
+    /// or ends. Everyone who waits is answered by the same sync.
     pub(crate) fn when_flushed(&self, end_offset: i64, timeout: Duration, done: FlushDone) {
-        let _ = (end_offset, timeout);
-        done(FlushOutcome::Failed);
+        flush::when_flushed(&self.inner, end_offset, timeout, done);
     }
 
-    /// Reads messages.
+    /// Reads messages from `offset` on, as many as are there and wanted: at most `max_messages` and `max_bytes` (but the
+    /// first is never too long), and no more than 32 messages and 256 KiB, or 8 and 64 KiB where they must come from the
+    /// disk. `wants` is asked with the tags code of each.
+    ///
+    /// Where a file cannot be read the status is [`PullStatus::OffsetFoundNull`] and the next offset the one asked for.
     pub(crate) fn pull(
         &self,
         topic: &str,
@@ -84,64 +180,158 @@ impl MessageStore {
         max_bytes: usize,
         wants: &dyn Fn(i64) -> bool,
     ) -> Pulled {
-        let _ = (topic, queue_id, offset, max_messages, max_bytes, wants);
-        Pulled::empty(PullStatus::NoMatchedLogicQueue, 0, 0, 0)
+        let queue = self.inner.queues.find(topic, queue_id);
+        let cached_bytes = self.inner.cached_log_bytes();
+        let pull = Pull { offset, max_messages, max_bytes, wants, cached_bytes };
+        pull.run(&self.inner.log, queue.as_deref())
     }
 
     /// The whole record at a place in the log.
     ///
     /// # Errors
-    /// There is none.
+    /// [`StoreError::NotFound`] if no record begins there; [`StoreError::Io`] if the file cannot be read.
     pub(crate) fn message_at(&self, physical_offset: i64) -> Result<Bytes, StoreError> {
-        Err(StoreError::NotFound(physical_offset))
+        search::message_at(&self.inner.log, physical_offset)
     }
 
-    /// The queue's first offset.
+    /// The queue's first offset; 0 for a queue that does not exist.
     pub(crate) fn min_offset(&self, topic: &str, queue_id: i32) -> i64 {
-        let _ = (topic, queue_id);
-        0
+        self.inner.queues.find(topic, queue_id).map_or(0, |queue| queue.min())
     }
 
-    /// The offset of the queue's next message.
+    /// The offset of the queue's next message; 0 for a queue that does not exist.
     pub(crate) fn max_offset(&self, topic: &str, queue_id: i32) -> i64 {
-        let _ = (topic, queue_id);
-        0
+        self.inner.queues.find(topic, queue_id).map_or(0, |queue| queue.max())
     }
 
-    /// The offset of the message stored nearest to a moment.
+    /// The offset of the message stored nearest to a moment in milliseconds since 1970, as 4.9 has it: the earlier one
+    /// if two are equally near, the first of those stored at that moment, the last message if all are older. 0 for a
+    /// queue that does not exist or cannot be read, the next offset for an empty one.
     pub(crate) fn offset_by_time(&self, topic: &str, queue_id: i32, timestamp: i64) -> i64 {
-        let _ = (topic, queue_id, timestamp);
-        0
+        let Some(queue) = self.inner.queues.find(topic, queue_id) else { return 0 };
+        search::offset_by_time(&self.inner.log, &queue, timestamp).unwrap_or_else(|error| {
+            tracing::error!(%error, topic, queue_id, "cannot search by time");
+            0
+        })
     }
 
-    /// When the queue's first message was stored.
+    /// When the queue's first message was stored, in milliseconds since 1970; `None` if there is no message or it
+    /// cannot be read.
     pub(crate) fn earliest_store_time(&self, topic: &str, queue_id: i32) -> Option<i64> {
-        let _ = (topic, queue_id);
-        None
+        let queue = self.inner.queues.find(topic, queue_id)?;
+        search::store_time(&self.inner.log, &queue, queue.min()).ok().flatten()
     }
 
-    /// Units of a consume queue.
+    /// Units of a consume queue from `from` on, at most `max`; fewer where the queue ends or cannot be read.
     pub(crate) fn queue_entries(&self, topic: &str, queue_id: i32, from: i64, max: usize) -> Vec<QueueEntry> {
-        let _ = (topic, queue_id, from, max);
-        Vec::new()
+        let Some(queue) = self.inner.queues.find(topic, queue_id) else { return Vec::new() };
+        search::entries(&queue, from, max)
     }
 
-    /// Whether a message lies within 40 % of the machine's memory from the log's end.
+    /// Whether a message is likely in the page cache: not farther from the log's end than 40 % of the machine's memory.
+    /// True too if there is no such message.
     pub(crate) fn is_in_memory(&self, topic: &str, queue_id: i32, offset: i64) -> bool {
-        let _ = (topic, queue_id, offset);
-        true
+        let Some(entry) = self.queue_entries(topic, queue_id, offset, 1).pop() else { return true };
+        self.inner.log.max_offset() - entry.physical_offset <= self.inner.cached_log_bytes()
     }
 
     /// The failure after which the store takes no more messages.
     pub(crate) fn poisoned(&self) -> Option<Arc<StoreError>> {
-        None
+        self.inner.poisoned().cloned()
     }
 
-    /// Flushes everything and lets the directory go.
+    /// Ends the store: nothing is taken any more, everything is flushed, who waits for that is answered, and the
+    /// directory is free for another. Reading still works. A second call does nothing. Blocks for the disk.
     ///
     /// # Errors
-    /// A flush failed.
+    /// The store failed before or does so now. Then `abort` stays, so that the next start recovers.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
-        Ok(())
+        let inner = &self.inner;
+        inner.log.lock().closed = true;
+        if !self.stop_threads() {
+            return inner.refuse_if_failed();
+        }
+        let flushed =
+            inner.refuse_if_failed().and_then(|()| inner.flush_all()).map_err(|it| inner.poison(it));
+        if flushed.is_ok() {
+            inner.flusher.answer_flushed(inner.log.flushed_offset());
+        }
+        inner.flusher.fail_all();
+        inner.unlock();
+        flushed
+    }
+
+    /// False if they were stopped before.
+    fn stop_threads(&self) -> bool {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = !threads.is_empty();
+        self.inner.flusher.stop();
+        for handle in threads.drain(..) {
+            // The last owner may have been in a callback, on a thread that cannot wait for itself.
+            if handle.thread().id() != thread::current().id() && handle.join().is_err() {
+                tracing::error!("a flush thread ended in a panic");
+            }
+        }
+        running
+    }
+}
+
+impl Drop for MessageStore {
+    fn drop(&mut self) {
+        self.inner.log.lock().closed = true;
+        if self.stop_threads() {
+            self.inner.flusher.fail_all();
+            self.inner.unlock();
+        }
+    }
+}
+
+impl Inner {
+    fn poisoned(&self) -> Option<&Arc<StoreError>> {
+        self.poison.get()
+    }
+
+    fn refuse_if_failed(&self) -> Result<(), StoreError> {
+        self.poisoned().map_or(Ok(()), |cause| Err(StoreError::Poisoned(Arc::clone(cause))))
+    }
+
+    /// Makes the store refuse everything from now on, if it does not already. Returns what the caller is to be told.
+    fn poison(&self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Poisoned(_)) {
+            return error;
+        }
+        let cause = self.poison.get_or_init(|| {
+            tracing::error!(%error, "the store failed and takes no more messages");
+            Arc::new(error)
+        });
+        // The log thread answers those who wait.
+        self.flusher.wake();
+        StoreError::Poisoned(Arc::clone(cause))
+    }
+
+    /// The bytes that the disk may lack of the log; none once the store failed, since nothing will be flushed then.
+    fn unflushed_bytes(&self) -> i64 {
+        match self.poisoned() {
+            Some(_) => 0,
+            None => self.log.max_offset() - self.log.flushed_offset(),
+        }
+    }
+
+    fn has_queue_work(&self) -> bool {
+        self.poisoned().is_none() && self.queues.is_unsynced()
+    }
+
+    fn cached_log_bytes(&self) -> i64 {
+        *self.cached_log_bytes.get_or_init(memory::cached_log_bytes)
+    }
+
+    fn flush_all(&self) -> Result<(), StoreError> {
+        self.log.sync()?;
+        flush::flush_queues(self, true)?;
+        checkpoint::clear_abort(&self.config.root_dir)
+    }
+
+    fn unlock(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }

@@ -1,8 +1,28 @@
-//! The answer to a pull.
+//! Pulling: from a consume queue's units to one piece of whole records.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
+
+use super::StoreError;
+use super::commit_log::CommitLog;
+use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+
+/// The most messages of one pull where they are likely in the page cache (`maxTransferCountOnMessageInMemory`).
+const MAX_COUNT_IN_MEMORY: usize = 32;
+/// Their most bytes (`maxTransferBytesOnMessageInMemory`).
+const MAX_BYTES_IN_MEMORY: usize = 256 << 10;
+/// The most messages where they must come from the disk (`maxTransferCountOnMessageInDisk`).
+const MAX_COUNT_ON_DISK: usize = 8;
+/// Their most bytes (`maxTransferBytesOnMessageInDisk`).
+const MAX_BYTES_ON_DISK: usize = 64 << 10;
+/// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
+const MAX_SCANNED_BYTES: usize = 16_000;
+/// A longer record's size is compared with its unit's before it is read.
+const UNCHECKED_BYTES: i32 = 1 << 20;
+/// Units are read in pieces of so many.
+const UNITS_AT_ONCE: usize = 64;
 
 /// How a pull ended; the names are Java's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +80,214 @@ pub(crate) struct Pulled {
     pub(crate) count: usize,
 }
 
-impl Pulled {
-    /// An answer without messages.
-    pub(super) fn empty(
-        status: PullStatus,
-        next_begin_offset: i64,
-        min_offset: i64,
+/// What is asked for.
+pub(super) struct Pull<'a> {
+    /// The first offset.
+    pub(super) offset: i64,
+    /// The most messages.
+    pub(super) max_messages: usize,
+    /// The most bytes; the first message may be longer.
+    pub(super) max_bytes: usize,
+    /// Tells by its unit's tags code whether a message is wanted.
+    pub(super) wants: &'a dyn Fn(i64) -> bool,
+    /// Records farther than this from the log's end must come from the disk.
+    pub(super) cached_bytes: i64,
+}
+
+impl Pull<'_> {
+    /// Pulls from a queue; `None` is one that does not exist.
+    pub(super) fn run(&self, log: &CommitLog, queue: Option<&ConsumeQueue>) -> Pulled {
+        let (min_offset, max_offset) = queue.map_or((0, 0), |queue| (queue.min(), queue.max()));
+        let answer = |status, next_begin_offset| Pulled {
+            status,
+            next_begin_offset,
+            min_offset,
+            max_offset,
+            body: Bytes::new(),
+            count: 0,
+        };
+        let Some(queue) = queue else { return answer(PullStatus::NoMatchedLogicQueue, 0) };
+        if max_offset == 0 {
+            return answer(PullStatus::NoMessageInQueue, 0);
+        }
+        if self.offset < min_offset {
+            return answer(PullStatus::OffsetTooSmall, min_offset);
+        }
+        if self.offset == max_offset {
+            return answer(PullStatus::OffsetOverflowOne, self.offset);
+        }
+        if self.offset > max_offset {
+            return answer(PullStatus::OffsetOverflowBadly, max_offset);
+        }
+        match self.collect(log, queue, max_offset) {
+            Ok(Some(scan)) => scan.answer(answer(PullStatus::NoMatchedMessage, self.offset)),
+            Ok(None) => {
+                let units = queue.units_per_file();
+                answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
+            }
+            Err(error) => {
+                // The consumer stays where it is and asks again: to go on would lose messages.
+                tracing::error!(%error, topic = %queue.topic, queue.queue_id, self.offset, "cannot pull");
+                answer(PullStatus::OffsetFoundNull, self.offset)
+            }
+        }
+    }
+
+    /// Goes through the units; `None` if the first is not there.
+    fn collect<'a>(
+        &'a self,
+        log: &'a CommitLog,
+        queue: &ConsumeQueue,
         max_offset: i64,
-    ) -> Self {
-        Self { status, next_begin_offset, min_offset, max_offset, body: Bytes::new(), count: 0 }
+    ) -> Result<Option<Scan<'a>>, StoreError> {
+        let mut scan = Scan::new(self, log);
+        let mut left = (MAX_SCANNED_BYTES / UNIT_BYTES).max(self.max_messages);
+        let at_once = self.max_messages.clamp(1, UNITS_AT_ONCE);
+        let mut units = Vec::with_capacity(UNIT_BYTES * at_once);
+        while left > 0 && scan.next < max_offset {
+            units.clear();
+            let there = usize::try_from(max_offset - scan.next).unwrap_or_default();
+            queue.read(&mut units, scan.next, left.min(at_once).min(there))?;
+            let before = scan.next;
+            for entry in QueueEntry::decode_all(scan.next, &units) {
+                if scan.take(&entry)?.is_break() {
+                    scan.finish_run()?;
+                    return Ok(Some(scan));
+                }
+            }
+            if scan.next == before {
+                break;
+            }
+            left -= usize::try_from(scan.next - before).unwrap_or(left).min(left);
+        }
+        scan.finish_run()?;
+        Ok((scan.next > self.offset).then_some(scan))
+    }
+}
+
+/// The state of one pull. Records that lie one behind the other in the log form a run, which is read at once.
+struct Scan<'a> {
+    pull: &'a Pull<'a>,
+    log: &'a CommitLog,
+    log_end: i64,
+    /// The next offset to look at.
+    next: i64,
+    body: Vec<u8>,
+    /// The records and bytes taken, with those of the run.
+    count: usize,
+    bytes: usize,
+    run_start: i64,
+    run_bytes: usize,
+    run_sizes: Vec<usize>,
+    removed: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn new(pull: &'a Pull<'a>, log: &'a CommitLog) -> Self {
+        Self {
+            pull,
+            log,
+            log_end: log.max_offset(),
+            next: pull.offset,
+            body: Vec::new(),
+            count: 0,
+            bytes: 0,
+            run_start: 0,
+            run_bytes: 0,
+            run_sizes: Vec::new(),
+            removed: false,
+        }
+    }
+
+    /// Looks at one unit. Breaks if the answer is full without it.
+    fn take(&mut self, entry: &QueueEntry) -> Result<ControlFlow<()>, StoreError> {
+        let size = usize::try_from(entry.size).unwrap_or_default();
+        if self.is_full(entry.physical_offset, size) {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.next = entry.queue_offset + 1;
+        if !(self.pull.wants)(entry.tags_code) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if !self.is_readable(entry)? {
+            self.removed = true;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let run_end = self.run_start + i64::try_from(self.run_bytes).unwrap_or_default();
+        if self.run_sizes.is_empty() || run_end != entry.physical_offset {
+            self.finish_run()?;
+            self.run_start = entry.physical_offset;
+        }
+        self.run_sizes.push(size);
+        self.run_bytes += size;
+        self.count += 1;
+        self.bytes += size;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn is_full(&self, physical_offset: i64, size: usize) -> bool {
+        if self.count == 0 {
+            return false;
+        }
+        let on_disk = self.log_end.saturating_sub(physical_offset) > self.pull.cached_bytes;
+        let (max_count, max_bytes) = match on_disk {
+            true => (MAX_COUNT_ON_DISK, MAX_BYTES_ON_DISK),
+            false => (MAX_COUNT_IN_MEMORY, MAX_BYTES_IN_MEMORY),
+        };
+        self.count >= self.pull.max_messages.min(max_count)
+            || self.bytes.saturating_add(size) > self.pull.max_bytes.min(max_bytes)
+    }
+
+    /// Whether a unit points to a place inside a file that is there. Others are units whose records were deleted, or
+    /// damaged ones.
+    fn is_readable(&self, entry: &QueueEntry) -> Result<bool, StoreError> {
+        let end = entry.physical_offset.saturating_add(i64::from(entry.size));
+        let inside = entry.physical_offset >= self.log.min_offset() && end <= self.log_end;
+        if entry.size <= 0 || entry.is_blank() || !inside {
+            return Ok(false);
+        }
+        if entry.size <= UNCHECKED_BYTES {
+            return Ok(true);
+        }
+        // Memory is taken for the length that the record itself has, too.
+        let mut head = Vec::new();
+        self.log.read(&mut head, size_of::<i32>(), entry.physical_offset)?;
+        Ok(head == entry.size.to_be_bytes())
+    }
+
+    /// Reads the records of the run.
+    fn finish_run(&mut self) -> Result<(), StoreError> {
+        let start = self.body.len();
+        self.log.read(&mut self.body, self.run_bytes, self.run_start)?;
+        let mut at = start;
+        for size in self.run_sizes.drain(..) {
+            // Only whole records go out: a damaged unit must not cut the answer at a wrong place.
+            let head = self.body.get(at..at + 4).and_then(|head| head.try_into().ok());
+            if self.body.len() < at + size || head.map(u32::from_be_bytes).map(|it| it as usize) != Some(size)
+            {
+                tracing::error!(
+                    offset = self.run_start,
+                    "a consume queue's unit does not fit the log, passed over"
+                );
+                self.removed = true;
+                self.count -= 1;
+                self.bytes -= size;
+                self.body.drain(at..self.body.len().min(at + size));
+            } else {
+                at += size;
+            }
+        }
+        self.run_bytes = 0;
+        Ok(())
+    }
+
+    fn answer(self, empty: Pulled) -> Pulled {
+        let status = match (self.count, self.removed) {
+            (0, true) => PullStatus::MessageWasRemoving,
+            (0, false) => PullStatus::NoMatchedMessage,
+            _ => PullStatus::Found,
+        };
+        let (next_begin_offset, count) = (self.next, self.count);
+        Pulled { status, next_begin_offset, body: self.body.into(), count, ..empty }
     }
 }

@@ -1,0 +1,117 @@
+//! The file `checkpoint`: up to when log and consume queues surely are on disk.
+//!
+//! ```text
+//! log's time 8 | consume queues' time 8 | index's time 8 | more in 5.x, kept as it is | zeros to 4096
+//! ```
+//!
+//! Times are store timestamps in milliseconds since 1970, big-endian.
+
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use super::fs::Fs;
+
+const FILE_BYTES: u64 = 4096;
+/// Recovery starts that much before the times: appends take their timestamps before they are visible to a flush.
+const MARGIN_MS: i64 = 3000;
+
+/// What a checkpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    /// Messages stored up to then are on disk.
+    pub(super) log_timestamp: i64,
+    /// So are their consume queue units.
+    pub(super) queues_timestamp: i64,
+}
+
+impl Checkpoint {
+    /// Where recovery may begin: everything stored up to then is in order.
+    pub(super) fn safe_timestamp(self) -> i64 {
+        self.log_timestamp.min(self.queues_timestamp).saturating_sub(MARGIN_MS).max(0)
+    }
+
+    /// Reads the file; a missing or short one counts as zeros, so that recovery begins at the log's first file.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub(super) fn read(root_dir: &Path) -> Result<Self, StoreError> {
+        let path = path(root_dir);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(StoreError::io("read", &path))?,
+        };
+        let timestamp = |at: usize| {
+            let field = bytes.get(at..at + 8).and_then(|field| field.try_into().ok());
+            field.map_or(0, i64::from_be_bytes)
+        };
+        Ok(Self { log_timestamp: timestamp(0), queues_timestamp: timestamp(8) })
+    }
+
+    /// Writes the two times and waits for the disk. What else is in the file stays.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write(self, fs: &dyn Fs, root_dir: &Path) -> Result<(), StoreError> {
+        let path = path(root_dir);
+        let file = fs.open(&path).map_err(StoreError::io("open", &path))?;
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.log_timestamp.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.queues_timestamp.to_be_bytes());
+        file.set_len(FILE_BYTES).map_err(StoreError::io("extend", &path))?;
+        file.write_at(&bytes, 0).map_err(StoreError::io("write", &path))?;
+        file.sync_data().map_err(StoreError::io("sync", &path))
+    }
+}
+
+/// Makes the file `abort`, which tells the next start that this one did not end well.
+pub(super) fn set_abort(root_dir: &Path) -> Result<(), StoreError> {
+    let path = abort_path(root_dir);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    file.map(|_| ()).map_err(StoreError::io("make", &path))
+}
+
+/// Removes the file `abort`.
+pub(super) fn clear_abort(root_dir: &Path) -> Result<(), StoreError> {
+    let path = abort_path(root_dir);
+    fs::remove_file(&path).map_err(StoreError::io("remove", &path))
+}
+
+/// The place of the file `abort`.
+pub(super) fn abort_path(root_dir: &Path) -> PathBuf {
+    root_dir.join("abort")
+}
+
+fn path(root_dir: &Path) -> PathBuf {
+    root_dir.join("checkpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fs::OsFs;
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_read_back_and_keeps_what_it_does_not_know() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoint");
+        assert_eq!(Checkpoint::read(directory.path()).unwrap(), Checkpoint::default());
+        fs::write(&file, [7; 48]).unwrap();
+        let checkpoint = Checkpoint { log_timestamp: 10_000, queues_timestamp: 9_000 };
+        checkpoint.write(&OsFs, directory.path()).unwrap();
+        assert_eq!(Checkpoint::read(directory.path()).unwrap(), checkpoint);
+        assert_eq!(checkpoint.safe_timestamp(), 6_000);
+        let bytes = fs::read(&file).unwrap();
+        assert_eq!((bytes.len(), &bytes[16..48]), (4096, &[7; 32][..]));
+    }
+
+    #[test]
+    fn a_short_checkpoint_counts_as_none() {
+        let directory = tempfile::tempdir().unwrap();
+        for length in 0..16 {
+            fs::write(directory.path().join("checkpoint"), vec![1; length]).unwrap();
+            assert_eq!(Checkpoint::read(directory.path()).unwrap().safe_timestamp(), 0);
+        }
+    }
+}

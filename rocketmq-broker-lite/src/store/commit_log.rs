@@ -1,0 +1,200 @@
+//! The commit log: all records of all topics, one behind the other.
+//!
+//! There is one writer at a time. It writes behind the published end, then moves that end; readers look only before it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_BLANK};
+
+use super::StoreError;
+use super::fs::Fs;
+use super::segment::{FileQueue, Segment, len_i64};
+
+/// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
+/// that the file system knows already, and need not wait for its journal too.
+const ZERO_AHEAD_BYTES: i64 = 1 << 20;
+
+/// The log's files and the places in them.
+pub(super) struct CommitLog {
+    files: FileQueue,
+    writer: Mutex<Writer>,
+    /// Readers may look at everything before this place.
+    published: AtomicI64,
+    /// The disk has everything before this place.
+    flushed: AtomicI64,
+    last_timestamp: AtomicI64,
+    flushed_timestamp: AtomicI64,
+    zeroes_ahead: bool,
+}
+
+/// Who holds this may append.
+pub(super) struct Writer {
+    /// Where the next record goes.
+    end: i64,
+    /// The file there.
+    segment: Option<Arc<Segment>>,
+    /// The file was written as zeros up to this place.
+    zeroed: i64,
+    /// Nothing is taken any more.
+    pub(super) closed: bool,
+}
+
+impl CommitLog {
+    /// The files that are there; [`end_at`](Self::end_at) says what they hold.
+    ///
+    /// # Errors
+    /// A file has a wrong size or is missing.
+    pub(super) fn load(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        file_size: u64,
+        zeroes_ahead: bool,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            files: FileQueue::load(fs, dir, file_size)?,
+            writer: Mutex::new(Writer { end: 0, segment: None, zeroed: 0, closed: false }),
+            published: AtomicI64::new(0),
+            flushed: AtomicI64::new(0),
+            last_timestamp: AtomicI64::new(0),
+            flushed_timestamp: AtomicI64::new(0),
+            zeroes_ahead,
+        })
+    }
+
+    /// The place of the first record.
+    pub(super) fn min_offset(&self) -> i64 {
+        self.files.range().map_or(0, |(start, _)| start)
+    }
+
+    /// The place behind the last record that can be read.
+    pub(super) fn max_offset(&self) -> i64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The place up to which the disk has everything.
+    pub(super) fn flushed_offset(&self) -> i64 {
+        self.flushed.load(Ordering::Acquire)
+    }
+
+    /// When the last record on disk was stored, in milliseconds since 1970.
+    pub(super) fn flushed_timestamp(&self) -> i64 {
+        self.flushed_timestamp.load(Ordering::Acquire)
+    }
+
+    /// When the last record was stored, in milliseconds since 1970.
+    pub(super) fn last_timestamp(&self) -> i64 {
+        self.last_timestamp.load(Ordering::Acquire)
+    }
+
+    /// The bytes of one file.
+    pub(super) fn file_size(&self) -> i64 {
+        self.files.size()
+    }
+
+    /// The files, for recovery.
+    pub(super) fn files(&self) -> &FileQueue {
+        &self.files
+    }
+
+    /// Becomes the writer.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place where `size` bytes of records go. Ends the present file if they do not fit; makes the next one.
+    ///
+    /// # Errors
+    /// A file cannot be made or written.
+    pub(super) fn reserve(&self, writer: &mut Writer, size: usize) -> Result<i64, StoreError> {
+        let needed = i64::try_from(size.saturating_add(BLANK_BYTES)).unwrap_or(i64::MAX);
+        if let Some(segment) = &writer.segment {
+            let remaining = segment.start + self.file_size() - writer.end;
+            if needed <= remaining {
+                return Ok(writer.end);
+            }
+            segment.write(&blank(remaining), (writer.end - segment.start).cast_unsigned())?;
+            writer.end += remaining;
+        }
+        writer.segment = Some(self.files.find_or_create(writer.end)?);
+        writer.zeroed = writer.end;
+        // After a start the present file is only known from here on; it may lack the room.
+        self.reserve(writer, size)
+    }
+
+    /// Writes records at their reserved place and lets readers see them.
+    ///
+    /// # Errors
+    /// The file cannot be written. Nothing may be appended after that.
+    pub(super) fn write(
+        &self,
+        writer: &mut Writer,
+        records: &[u8],
+        timestamp: i64,
+    ) -> Result<(), StoreError> {
+        let Some(segment) = &writer.segment else { return Err(StoreError::NotFound(writer.end)) };
+        let end = writer.end + len_i64(records);
+        if self.zeroes_ahead && end > writer.zeroed {
+            let limit = (end + ZERO_AHEAD_BYTES).min(segment.start + self.file_size());
+            let zeros = vec![0; usize::try_from(limit - end).unwrap_or_default()];
+            segment.write(&zeros, (end - segment.start).cast_unsigned())?;
+            writer.zeroed = limit;
+        }
+        segment.write(records, (writer.end - segment.start).cast_unsigned())?;
+        writer.end = end;
+        self.last_timestamp.store(timestamp, Ordering::Release);
+        self.published.store(end, Ordering::Release);
+        Ok(())
+    }
+
+    /// Appends to `out` what can be read from `offset` on in the file there, at most `len` bytes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read(&self, out: &mut Vec<u8>, len: usize, offset: i64) -> Result<(), StoreError> {
+        let readable = usize::try_from(self.max_offset().saturating_sub(offset)).unwrap_or_default();
+        self.files.read(out, len.min(readable), offset)
+    }
+
+    /// Waits until the disk has everything that was published when this was called. One caller at a time.
+    ///
+    /// # Errors
+    /// The sync failed. What the disk has is then unknown, and no later sync would tell.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        // In this order, so that the time is not later than what is synced.
+        let timestamp = self.last_timestamp();
+        let (from, to) = (self.flushed_offset(), self.max_offset());
+        if from < to {
+            self.files.sync(from, to)?;
+        }
+        self.flushed_timestamp.store(timestamp, Ordering::Release);
+        self.flushed.store(to, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends the log at a place: what lies behind it becomes a hole. `timestamp` is when the last record was stored. The
+    /// disk is known to have everything before `flushed`.
+    ///
+    /// # Errors
+    /// A file cannot be cut.
+    pub(super) fn end_at(&self, end: i64, flushed: i64, timestamp: i64) -> Result<(), StoreError> {
+        self.files.truncate(end)?;
+        let mut writer = self.lock();
+        writer.end = end;
+        writer.segment = None;
+        self.last_timestamp.store(timestamp, Ordering::Release);
+        self.published.store(end, Ordering::Release);
+        self.flushed.store(flushed, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// What fills the end of a file.
+pub(super) fn blank(remaining: i64) -> [u8; BLANK_BYTES] {
+    let mut blank = [0; BLANK_BYTES];
+    // A file's remaining bytes as Java writes them: in 32 bits.
+    blank[..4].copy_from_slice(&i32::try_from(remaining).unwrap_or(i32::MAX).to_be_bytes());
+    blank[4..].copy_from_slice(&MAGIC_BLANK.to_be_bytes());
+    blank
+}

@@ -1,0 +1,134 @@
+//! All consume queues of a store, by topic and number.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use rocketmq_protocol::ByteString;
+
+use super::StoreError;
+use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::fs::Fs;
+use super::segment::FileQueue;
+
+/// The consume queues of one directory.
+pub(super) struct QueueTable {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    file_size: u64,
+    /// The queues of a topic, ascending by number.
+    topics: DashMap<ByteString, Vec<Arc<ConsumeQueue>>>,
+    /// Queues with units that the disk may lack.
+    unsynced: Mutex<Vec<Arc<ConsumeQueue>>>,
+}
+
+impl QueueTable {
+    /// The queues that are below `dir`.
+    ///
+    /// # Errors
+    /// A directory cannot be listed, or a file has a wrong size.
+    pub(super) fn load(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+        let unit = UNIT_BYTES as u64;
+        let file_size = (file_size / unit).max(1) * unit;
+        let table = Self { fs, dir, file_size, topics: DashMap::new(), unsynced: Mutex::default() };
+        for (topic, topic_dir) in subdirectories(&table.dir)? {
+            for (name, dir) in subdirectories(&topic_dir)? {
+                match name.parse() {
+                    Ok(queue_id) => drop(table.insert(
+                        &topic,
+                        queue_id,
+                        FileQueue::load(Arc::clone(&table.fs), dir, file_size)?,
+                    )),
+                    Err(_) => tracing::warn!(path = %dir.display(), "not a consume queue, left alone"),
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// A queue that is there.
+    pub(super) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
+        let queues = self.topics.get(topic)?;
+        let index = queues.binary_search_by_key(&queue_id, |queue| queue.queue_id).ok()?;
+        Some(Arc::clone(&queues[index]))
+    }
+
+    /// A queue, made if it is not there. Its files come with its first units.
+    pub(super) fn find_or_create(&self, topic: &str, queue_id: i32) -> Arc<ConsumeQueue> {
+        self.find(topic, queue_id).unwrap_or_else(|| {
+            let dir = self.dir.join(topic).join(queue_id.to_string());
+            self.insert(topic, queue_id, FileQueue::new(Arc::clone(&self.fs), dir, self.file_size))
+        })
+    }
+
+    /// Adds a unit to a queue.
+    ///
+    /// # Errors
+    /// The queue's file cannot be written.
+    pub(super) fn put(&self, queue: &Arc<ConsumeQueue>, entry: &QueueEntry) -> Result<(), StoreError> {
+        if queue.put(entry)? {
+            self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(queue));
+        }
+        Ok(())
+    }
+
+    /// All queues.
+    pub(super) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
+        self.topics.iter().flat_map(|topic| topic.value().clone()).collect()
+    }
+
+    /// Whether the disk may lack something.
+    pub(super) fn is_unsynced(&self) -> bool {
+        !self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Writes what the files lack, and waits for the disk where a queue has at least `least_bytes` that it may lack.
+    ///
+    /// # Errors
+    /// A file cannot be written or synced.
+    pub(super) fn flush(&self, least_bytes: i64) -> Result<(), StoreError> {
+        let mut queues = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
+        for queue in &queues {
+            queue.write_out()?;
+            if queue.unsynced_bytes() >= least_bytes {
+                queue.sync()?;
+            }
+        }
+        queues.retain(|queue| !queue.rest());
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
+        Ok(())
+    }
+
+    /// Puts a new queue into its place, unless another caller was faster.
+    fn insert(&self, topic: &str, queue_id: i32, files: FileQueue) -> Arc<ConsumeQueue> {
+        // A copy: a slice of a request would keep the whole request in memory.
+        let mut queues = self.topics.entry(ByteString::from(topic)).or_default();
+        match queues.binary_search_by_key(&queue_id, |queue| queue.queue_id) {
+            Ok(index) => Arc::clone(&queues[index]),
+            Err(index) => {
+                let queue = Arc::new(ConsumeQueue::new(ByteString::from(topic), queue_id, files));
+                queues.insert(index, Arc::clone(&queue));
+                queue
+            }
+        }
+    }
+}
+
+/// Names and paths of the directories in a directory; none if it is missing.
+fn subdirectories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(StoreError::io("list", dir))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("list", dir))?;
+        match entry.file_name().into_string() {
+            Ok(name) if entry.path().is_dir() => found.push((name, entry.path())),
+            _ => tracing::warn!(path = %entry.path().display(), "not a directory of the store, left alone"),
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,98 @@
+//! Finding single messages: by place, by time, by offset.
+
+use bytes::Bytes;
+use rocketmq_protocol::message::record::{Record, RecordError};
+
+use super::StoreError;
+use super::commit_log::CommitLog;
+use super::consume_queue::{ConsumeQueue, QueueEntry};
+
+/// So much is read at first where a record's size is not known.
+const FIRST_READ_BYTES: usize = 4096;
+/// The part of a record that has its store timestamp.
+const HEAD_BYTES: usize = 80;
+
+/// The whole record at a place in the log.
+pub(super) fn message_at(log: &CommitLog, physical_offset: i64) -> Result<Bytes, StoreError> {
+    let mut bytes = Vec::new();
+    log.read(&mut bytes, FIRST_READ_BYTES, physical_offset)?;
+    if let Err(RecordError::Truncated { wanted_bytes, .. }) = Record::parse(&bytes) {
+        let missing = wanted_bytes.saturating_sub(bytes.len());
+        let from = physical_offset.saturating_add(i64::try_from(bytes.len()).unwrap_or_default());
+        log.read(&mut bytes, missing, from)?;
+    }
+    match Record::parse(&bytes) {
+        Ok(record) if record.physical_offset == physical_offset => {
+            bytes.truncate(record.encoded_len());
+            Ok(bytes.into())
+        }
+        _ => Err(StoreError::NotFound(physical_offset)),
+    }
+}
+
+/// Units from `from` on, at most `max`.
+pub(super) fn entries(queue: &ConsumeQueue, from: i64, max: usize) -> Vec<QueueEntry> {
+    let mut entries = Vec::new();
+    let mut units = Vec::new();
+    let mut next = from;
+    while entries.len() < max && (queue.min()..queue.max()).contains(&next) {
+        units.clear();
+        if let Err(error) = queue.read(&mut units, next, max - entries.len()) {
+            tracing::error!(%error, topic = %queue.topic, queue.queue_id, "cannot read a consume queue");
+            break;
+        }
+        let before = entries.len();
+        entries.extend(QueueEntry::decode_all(next, &units));
+        match entries.last() {
+            Some(last) if entries.len() > before => next = last.queue_offset + 1,
+            _ => break,
+        }
+    }
+    entries
+}
+
+/// When the message at an offset was stored, in milliseconds since 1970; `None` if there is none.
+pub(super) fn store_time(
+    log: &CommitLog,
+    queue: &ConsumeQueue,
+    queue_offset: i64,
+) -> Result<Option<i64>, StoreError> {
+    if !(queue.min()..queue.max()).contains(&queue_offset) {
+        return Ok(None);
+    }
+    match queue.entry(queue_offset)? {
+        Some(entry) => stored_at(log, &entry),
+        None => Ok(None),
+    }
+}
+
+/// The offset of the message stored nearest to a moment.
+pub(super) fn offset_by_time(
+    log: &CommitLog,
+    queue: &ConsumeQueue,
+    timestamp: i64,
+) -> Result<i64, StoreError> {
+    let (min, max) = (queue.min(), queue.max());
+    let right = queue.partition_point(min, max, |entry| {
+        // A record that is gone was before all that are there.
+        Ok(stored_at(log, entry)?.is_none_or(|stored| stored < timestamp))
+    })?;
+    if right == min {
+        return Ok(min);
+    }
+    let left_time = store_time(log, queue, right - 1)?;
+    let (Some(left_time), Some(right_time)) = (left_time, store_time(log, queue, right)?) else {
+        return Ok(if right == max { right - 1 } else { right });
+    };
+    let right_is_nearer = timestamp.abs_diff(left_time) > timestamp.abs_diff(right_time);
+    Ok(if right_is_nearer { right } else { right - 1 })
+}
+
+fn stored_at(log: &CommitLog, entry: &QueueEntry) -> Result<Option<i64>, StoreError> {
+    if entry.is_blank() || entry.physical_offset < log.min_offset() {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    log.read(&mut head, HEAD_BYTES, entry.physical_offset)?;
+    Ok(super::recovery::first_store_timestamp(&head))
+}

@@ -1,0 +1,264 @@
+//! Files of one fixed size that together are one endless file: the shape of the commit log and of consume queues.
+//!
+//! Each file's name is the place of its first byte, as 20 digits. A file has its full size from the start; what was
+//! not written yet is a hole.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::StoreError;
+use super::fs::{Fs, FsFile};
+
+const NAME_DIGITS: usize = 20;
+
+/// One file of a queue of files. It is opened when it is first used.
+pub(super) struct Segment {
+    /// The place of its first byte.
+    pub(super) start: i64,
+    path: PathBuf,
+    fs: Arc<dyn Fs>,
+    handle: RwLock<Option<Arc<dyn FsFile>>>,
+}
+
+impl Segment {
+    /// The open file.
+    pub(super) fn file(&self) -> Result<Arc<dyn FsFile>, StoreError> {
+        if let Some(file) = &*self.handle.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Arc::clone(file));
+        }
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = match handle.take() {
+            Some(file) => file,
+            None => self.fs.open(&self.path).map_err(StoreError::io("open", &self.path))?.into(),
+        };
+        Ok(Arc::clone(handle.insert(opened)))
+    }
+
+    /// Writes at a place counted from the file's first byte.
+    pub(super) fn write(&self, bytes: &[u8], at: u64) -> Result<(), StoreError> {
+        self.file()?.write_at(bytes, at).map_err(StoreError::io("write", &self.path))
+    }
+
+    fn close_handle(&self) {
+        *self.handle.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The files of one directory.
+pub(super) struct FileQueue {
+    dir: PathBuf,
+    file_size: u64,
+    fs: Arc<dyn Fs>,
+    /// Ascending, without gaps.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    /// A file was made since the directory was last synced.
+    dir_changed: AtomicBool,
+}
+
+impl FileQueue {
+    /// Files yet to be made; the directory comes with the first.
+    pub(super) fn new(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Self {
+        Self { dir, file_size, fs, segments: RwLock::default(), dir_changed: AtomicBool::new(false) }
+    }
+
+    /// The files that are there. A last file that is too short gets its full size: a crash came between its making and
+    /// its first use.
+    ///
+    /// # Errors
+    /// A file has another size than configured, or one is missing between others.
+    pub(super) fn load(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+        let queue = Self::new(fs, dir, file_size);
+        let mut found = queue.list()?;
+        found.sort_unstable();
+        let last = found.len().saturating_sub(1);
+        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(found.len());
+        for (index, (start, length)) in found.into_iter().enumerate() {
+            let segment = queue.segment(start);
+            let damaged = |what| StoreError::Damaged { path: segment.path.clone(), what };
+            if length > file_size || (length < file_size && index < last) {
+                return Err(damaged(format!(
+                    "it has {length} bytes, and the configured file size is {file_size}"
+                )));
+            }
+            if segments.last().is_some_and(|before| before.start + queue.size() != start)
+                || start % queue.size() != 0
+            {
+                return Err(damaged("it does not follow the file before it".to_owned()));
+            }
+            if length < file_size {
+                segment.file()?.set_len(file_size).map_err(StoreError::io("extend", &segment.path))?;
+            }
+            segments.push(Arc::new(segment));
+        }
+        *queue.segments.write().unwrap_or_else(PoisonError::into_inner) = segments;
+        Ok(queue)
+    }
+
+    /// The bytes of one file.
+    pub(super) fn size(&self) -> i64 {
+        self.file_size.cast_signed()
+    }
+
+    /// The places of the first file's first byte and of the byte behind the last file; `None` without files.
+    pub(super) fn range(&self) -> Option<(i64, i64)> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        Some((segments.first()?.start, segments.last()?.start + self.size()))
+    }
+
+    /// The file in which a place lies.
+    pub(super) fn find(&self, offset: i64) -> Option<Arc<Segment>> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let index = (offset.checked_sub(segments.first()?.start)?).div_euclid(self.size());
+        segments.get(usize::try_from(index).ok()?).map(Arc::clone)
+    }
+
+    /// The file in which a place lies, made if it is the next one. The first file may be any.
+    ///
+    /// # Errors
+    /// The file cannot be made, or it would leave a gap.
+    pub(super) fn find_or_create(&self, offset: i64) -> Result<Arc<Segment>, StoreError> {
+        if let Some(segment) = self.find(offset) {
+            return Ok(segment);
+        }
+        let segment = self.segment(offset - offset.rem_euclid(self.size()));
+        if self.range().is_some_and(|(_, end)| end != segment.start) {
+            let what = "it does not follow the file before it".to_owned();
+            return Err(StoreError::Damaged { path: segment.path, what });
+        }
+        let file = match segment.file() {
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(&self.dir).map_err(StoreError::io("make", &self.dir))?;
+                segment.file()?
+            }
+            other => other?,
+        };
+        file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
+        let segment = Arc::new(segment);
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
+        self.dir_changed.store(true, Ordering::Release);
+        Ok(segment)
+    }
+
+    /// Writes at a place, in as many files as it takes, and makes those that are missing.
+    ///
+    /// # Errors
+    /// A file cannot be made or written.
+    pub(super) fn write(&self, bytes: &[u8], offset: i64) -> Result<(), StoreError> {
+        let (mut bytes, mut offset) = (bytes, offset);
+        while !bytes.is_empty() {
+            let segment = self.find_or_create(offset)?;
+            let room = self.room(&segment, offset);
+            let (here, rest) = bytes.split_at(bytes.len().min(room));
+            segment.write(here, (offset - segment.start).cast_unsigned())?;
+            offset += len_i64(here);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Appends to `out` what lies from `offset` on in the file there: at most `len` bytes, nothing if there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read(&self, out: &mut Vec<u8>, len: usize, offset: i64) -> Result<(), StoreError> {
+        let Some(segment) = self.find(offset) else { return Ok(()) };
+        let len = len.min(self.room(&segment, offset));
+        let at = (offset - segment.start).cast_unsigned();
+        segment.file()?.read_at(out, len, at).map_err(StoreError::io("read", &segment.path))
+    }
+
+    /// Waits until the disk has what lies between two places.
+    ///
+    /// # Errors
+    /// The sync failed; what the disk has is then unknown.
+    pub(super) fn sync(&self, from: i64, to: i64) -> Result<(), StoreError> {
+        for segment in self.segments_between(from, to) {
+            segment.file()?.sync_data().map_err(StoreError::io("sync", &segment.path))?;
+        }
+        if self.dir_changed.swap(false, Ordering::AcqRel) {
+            self.fs.sync_dir(&self.dir).map_err(StoreError::io("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything from `offset` on a hole: later files go, the one there is emptied from there on.
+    ///
+    /// # Errors
+    /// A file cannot be removed or cut.
+    pub(super) fn truncate(&self, offset: i64) -> Result<(), StoreError> {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        while let Some(segment) = segments.pop_if(|segment| segment.start > offset) {
+            fs::remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+        }
+        let Some(segment) = segments.last().filter(|segment| offset < segment.start + self.size()) else {
+            return Ok(());
+        };
+        let (file, at) = (segment.file()?, (offset - segment.start).cast_unsigned());
+        file.set_len(at).map_err(StoreError::io("cut", &segment.path))?;
+        file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))
+    }
+
+    /// Removes all files.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub(super) fn clear(&self) -> Result<(), StoreError> {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        while let Some(segment) = segments.pop() {
+            fs::remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+        }
+        Ok(())
+    }
+
+    /// Closes the files; each is opened again when it is used. Keeps a store with many queues below the limit of open
+    /// files.
+    pub(super) fn close_handles(&self) {
+        for segment in &*self.segments.read().unwrap_or_else(PoisonError::into_inner) {
+            segment.close_handle();
+        }
+    }
+
+    fn segment(&self, start: i64) -> Segment {
+        let path = self.dir.join(format!("{start:0NAME_DIGITS$}"));
+        Segment { start, path, fs: Arc::clone(&self.fs), handle: RwLock::new(None) }
+    }
+
+    fn segments_between(&self, from: i64, to: i64) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let touched = segments.iter().filter(|it| it.start < to && from < it.start + self.size());
+        touched.map(Arc::clone).collect()
+    }
+
+    /// The bytes from a place to the end of its file.
+    fn room(&self, segment: &Segment, offset: i64) -> usize {
+        usize::try_from(segment.start + self.size() - offset).unwrap_or_default()
+    }
+
+    /// First place and length of each file there is.
+    fn list(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(StoreError::io("list", &self.dir))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(StoreError::io("list", &self.dir))?;
+            match entry.file_name().to_str().filter(|name| name.len() == NAME_DIGITS).map(str::parse::<i64>) {
+                Some(Ok(start)) if (0..i64::MAX - self.size()).contains(&start) => {
+                    let metadata = entry.metadata().map_err(StoreError::io("inspect", &entry.path()))?;
+                    found.push((start, metadata.len()));
+                }
+                _ => tracing::warn!(path = %entry.path().display(), "not a file of the store, left alone"),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A length as a distance between places.
+pub(super) fn len_i64(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,244 @@
+use std::io;
+use std::sync::Condvar;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::super::fs::FsFile;
+use super::*;
+
+/// Files that fail, count and wait as a test likes.
+#[derive(Default)]
+struct Faults {
+    fail_writes: AtomicBool,
+    fail_syncs: AtomicBool,
+    syncs: AtomicUsize,
+    held: Mutex<bool>,
+    changed: Condvar,
+    /// How many syncs wait.
+    waiting: Mutex<usize>,
+}
+
+struct FaultyFs(Arc<Faults>);
+
+struct FaultyFile(Box<dyn FsFile>, Arc<Faults>, bool);
+
+impl Fs for FaultyFs {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        let is_log = path.components().any(|part| part.as_os_str() == "commitlog");
+        Ok(Box::new(FaultyFile(OsFs.open(path)?, Arc::clone(&self.0), is_log)))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        OsFs.sync_dir(path)
+    }
+}
+
+impl FsFile for FaultyFile {
+    fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.0.read_at(out, len, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.1.fail_writes.load(Ordering::SeqCst) {
+            // As a full disk does: some bytes are there.
+            self.0.write_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::Error::other("no space left"));
+        }
+        self.0.write_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.2 {
+            self.1.syncs.fetch_add(1, Ordering::SeqCst);
+            *self.1.waiting.lock().unwrap() += 1;
+            self.1.changed.notify_all();
+            let held = self.1.changed.wait_while(self.1.held.lock().unwrap(), |held| *held).unwrap();
+            drop(held);
+            *self.1.waiting.lock().unwrap() -= 1;
+        }
+        if self.1.fail_syncs.load(Ordering::SeqCst) {
+            return Err(io::Error::other("lost"));
+        }
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+}
+
+impl Faults {
+    fn hold(&self, held: bool) {
+        *self.held.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_a_sync(&self) {
+        drop(self.changed.wait_while(self.waiting.lock().unwrap(), |waiting| *waiting == 0).unwrap());
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn faulty(root: &Path) -> (Arc<MessageStore>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    // Nothing is flushed that nobody waits for.
+    let config = StoreConfig {
+        flush_disk_type: FlushDiskType::SyncFlush,
+        mapped_file_size_commit_log: 100_000,
+        flush_interval_commit_log: LONG,
+        flush_commit_log_thorough_interval: LONG,
+        flush_interval_consume_queue: LONG,
+        ..small(root)
+    };
+    (open_on(config, Arc::new(FaultyFs(Arc::clone(&faults)))), faults)
+}
+
+fn outcome(store: &MessageStore, end_offset: i64, timeout: Duration) -> mpsc::Receiver<FlushOutcome> {
+    let (sender, receiver) = mpsc::channel();
+    store.when_flushed(end_offset, timeout, Box::new(move |outcome| sender.send(outcome).unwrap()));
+    receiver
+}
+
+/// The only answer there is: a second one would be an error of the sender.
+fn only(receiver: &mpsc::Receiver<FlushOutcome>) -> FlushOutcome {
+    let first = receiver.recv().unwrap();
+    assert!(receiver.recv().is_err(), "answered twice");
+    first
+}
+
+#[test]
+fn one_sync_answers_everyone_who_waited_and_none_before_it() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    faults.hold(true);
+    let first = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
+    faults.wait_for_a_sync();
+    // The next group forms while the first one's sync runs.
+    let group: Vec<_> = fill(&store, "T", 0, 50)
+        .iter()
+        .map(|appended| outcome(&store, appended.end_offset(), LONG))
+        .collect();
+    assert!(first.try_recv().is_err() && group.iter().all(|it| it.try_recv().is_err()));
+    assert_eq!(store.inner.log.flushed_offset(), 0);
+    faults.hold(false);
+    assert_eq!(only(&first), FlushOutcome::Flushed);
+    for waiter in &group {
+        assert_eq!(only(waiter), FlushOutcome::Flushed);
+    }
+    assert_eq!(faults.syncs.load(Ordering::SeqCst), 2);
+    let late = outcome(&store, fill(&store, "T", 0, 0).len() as i64, LONG);
+    assert_eq!(only(&late), FlushOutcome::Flushed, "what is on disk already is answered at once");
+}
+
+#[test]
+fn a_wait_ends_in_time_though_the_sync_hangs() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    faults.hold(true);
+    let end = fill(&store, "T", 0, 1)[0].end_offset();
+    let patient = outcome(&store, end, LONG);
+    faults.wait_for_a_sync();
+    assert_eq!(only(&outcome(&store, end, Duration::from_millis(1))), FlushOutcome::TimedOut);
+    faults.hold(false);
+    assert_eq!(only(&patient), FlushOutcome::Flushed);
+}
+
+#[test]
+fn a_failed_sync_poisons_the_store() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    faults.hold(true);
+    let end = fill(&store, "T", 0, 1)[0].end_offset();
+    let first = outcome(&store, end, LONG);
+    faults.wait_for_a_sync();
+    faults.fail_syncs.store(true, Ordering::SeqCst);
+    let second = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
+    faults.hold(false);
+    assert_eq!((only(&first), only(&second)), (FlushOutcome::Failed, FlushOutcome::Failed));
+    // A later sync that succeeds tells nothing.
+    faults.fail_syncs.store(false, Ordering::SeqCst);
+    assert_eq!(only(&outcome(&store, end, LONG)), FlushOutcome::Failed);
+    let topic = ByteString::from("T");
+    assert!(matches!(store.append(message(&topic, 0, b"")), Err(StoreError::Poisoned(_))));
+    let cause = store.poisoned().unwrap().to_string();
+    assert!(cause.contains("sync") && cause.contains("commitlog/0"), "{cause}");
+    assert!(matches!(store.close(), Err(StoreError::Poisoned(_))));
+    assert!(directory.path().join("abort").exists(), "the next start must recover");
+    assert_eq!(drain(&open(small_like(directory.path())), "T", 0).len(), 2);
+}
+
+#[test]
+fn a_failed_write_poisons_the_store_and_is_not_seen() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    fill(&store, "T", 0, 3);
+    let topic = ByteString::from("T");
+    faults.fail_writes.store(true, Ordering::SeqCst);
+    let error = store.append(message(&topic, 0, b"half of me is written")).unwrap_err();
+    assert!(matches!(error, StoreError::Poisoned(_)), "{error}");
+    faults.fail_writes.store(false, Ordering::SeqCst);
+    assert!(matches!(store.append(message(&topic, 0, b"")), Err(StoreError::Poisoned(_))));
+    assert_eq!((store.max_offset("T", 0), drain(&store, "T", 0).len()), (3, 3));
+    assert_eq!(only(&outcome(&store, 1, LONG)), FlushOutcome::Failed);
+    drop(store);
+    let store = open(small_like(directory.path()));
+    assert_eq!(drain(&store, "T", 0).len(), 3);
+    assert_eq!(read_queues(&store), scan_log(&store));
+}
+
+#[test]
+fn those_who_wait_are_answered_at_the_end() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    faults.hold(true);
+    let end = fill(&store, "T", 0, 1)[0].end_offset();
+    let waiter = outcome(&store, end, LONG);
+    faults.wait_for_a_sync();
+    let later = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| store.close());
+        faults.hold(false);
+        closing.join().unwrap().unwrap();
+    });
+    assert_eq!((only(&waiter), only(&later)), (FlushOutcome::Flushed, FlushOutcome::Flushed));
+}
+
+#[test]
+fn a_callback_may_drop_the_last_handle_of_the_store() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    faults.hold(true);
+    let end = fill(&store, "T", 0, 1)[0].end_offset();
+    let (sender, receiver) = mpsc::channel();
+    let last = Arc::clone(&store);
+    let done = move |outcome| {
+        drop(last);
+        sender.send(outcome).unwrap();
+    };
+    store.when_flushed(end, LONG, Box::new(done));
+    drop(store);
+    faults.hold(false);
+    assert_eq!(only(&receiver), FlushOutcome::Flushed);
+}
+
+#[test]
+fn the_background_flush_reaches_the_disk_without_anyone_waiting() {
+    let directory = temp();
+    let faults = Arc::new(Faults::default());
+    let config = StoreConfig {
+        flush_interval_commit_log: Duration::from_millis(1),
+        flush_commit_log_least_pages: 0,
+        ..small(directory.path())
+    };
+    let store = open_on(config, Arc::new(FaultyFs(Arc::clone(&faults))));
+    faults.hold(true);
+    fill(&store, "T", 0, 1);
+    faults.wait_for_a_sync();
+    faults.hold(false);
+}
+
+/// The configuration of [`faulty`] in what the files depend on.
+fn small_like(root: &Path) -> StoreConfig {
+    StoreConfig { mapped_file_size_commit_log: 100_000, ..small(root) }
+}

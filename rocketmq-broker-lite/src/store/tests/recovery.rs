@@ -1,0 +1,320 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The store of `root` as a killed process leaves it, plus what was in memory only being lost.
+fn crash(store: Arc<MessageStore>) {
+    drop(store);
+}
+
+fn log_file(root: &Path, start: i64) -> PathBuf {
+    root.join(format!("commitlog/{start:020}"))
+}
+
+#[test]
+fn a_closed_store_opens_with_everything_in_it() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 30);
+    fill(&store, "T", 5, 3);
+    let (queues, records) = (read_queues(&store), drain(&store, "T", 0));
+    store.close().unwrap();
+    for _ in 0..2 {
+        let store = open(small(directory.path()));
+        assert_eq!(read_queues(&store), queues);
+        assert_eq!(drain(&store, "T", 0), records);
+        store.close().unwrap();
+    }
+    let store = open(small(directory.path()));
+    assert_eq!(fill(&store, "T", 0, 1)[0].queue_offset, 30);
+    assert_eq!(fill(&store, "T", 5, 1)[0].queue_offset, 3);
+    assert_eq!(read_queues(&store), scan_log(&store));
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_was_appended() {
+    let directory = temp();
+    let mut expected = 0;
+    for round in 0..5 {
+        let store = open(small(directory.path()));
+        assert_eq!(drain(&store, "T", 0).len(), expected, "round {round}");
+        assert_eq!(read_queues(&store), scan_log(&store));
+        let next = fill(&store, "T", 0, 7)[0].queue_offset;
+        assert_eq!(next, expected as i64);
+        expected += 7;
+        crash(store);
+        assert!(directory.path().join("abort").exists());
+    }
+}
+
+/// Whatever of the last record is missing, the records before it stay and the log goes on behind them.
+#[test]
+fn a_torn_tail_of_every_length_is_cut_behind_the_last_whole_record() {
+    let (origin, config) = (temp(), |root: &Path| small(root));
+    let store = open(config(origin.path()));
+    let appended = fill(&store, "T", 0, 3);
+    crash(store);
+    let whole = fs::read(log_file(origin.path(), 0)).unwrap();
+    let size = i64::from(appended[0].size);
+    for kept in 0..=appended[2].end_offset() {
+        let directory = temp();
+        fs::create_dir_all(directory.path().join("commitlog")).unwrap();
+        fs::write(directory.path().join("abort"), "").unwrap();
+        let mut torn = whole.clone();
+        torn[kept as usize..].fill(0);
+        fs::write(log_file(directory.path(), 0), &torn).unwrap();
+        let store = open(config(directory.path()));
+        // A last record that only lacks zeros is whole.
+        let expected = match torn == whole {
+            true => 3,
+            false => kept / size,
+        };
+        assert_eq!(store.inner.log.max_offset(), expected * size, "{kept} bytes kept");
+        assert_eq!(store.max_offset("T", 0), expected);
+        assert_eq!(fill(&store, "T", 0, 1)[0].physical_offset, expected * size);
+        assert_eq!(drain(&store, "T", 0).len() as i64, expected + 1);
+        crash(store);
+        let bytes = fs::read(log_file(directory.path(), 0)).unwrap();
+        let end = ((expected + 1) * size) as usize;
+        assert!(bytes[end..].iter().all(|byte| *byte == 0), "nothing of the torn record is left");
+    }
+}
+
+#[test]
+fn a_log_file_cut_short_is_cut_behind_the_last_whole_record() {
+    let origin = temp();
+    let store = open(small(origin.path()));
+    let size = i64::from(fill(&store, "T", 0, 4)[0].size);
+    crash(store);
+    for length in (0..1000).step_by(37) {
+        let file = fs::File::options().write(true).open(log_file(origin.path(), 0)).unwrap();
+        let whole = fs::read(log_file(origin.path(), 0)).unwrap();
+        file.set_len(length).unwrap();
+        let store = open(small(origin.path()));
+        assert_eq!(store.max_offset("T", 0), (length as i64 / size).min(4));
+        assert_eq!(fs::metadata(log_file(origin.path(), 0)).unwrap().len(), 1000);
+        crash(store);
+        fs::write(log_file(origin.path(), 0), whole).unwrap();
+    }
+}
+
+#[test]
+fn a_flipped_body_bit_ends_the_log_there() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    let appended = fill(&store, "T", 0, 9);
+    store.close().unwrap();
+    let path = log_file(directory.path(), 0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[appended[1].physical_offset as usize + 100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let store = open(small(directory.path()));
+    assert_eq!(store.max_offset("T", 0), 1);
+    assert!(!log_file(directory.path(), 1000).exists(), "files behind the end are removed");
+    assert_eq!(read_queues(&store), scan_log(&store));
+}
+
+#[test]
+fn lost_consume_queues_are_built_again_from_the_log() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    for _ in 0..10 {
+        fill(&store, "T", 0, 2);
+        fill(&store, "U", 3, 1);
+    }
+    let queues = read_queues(&store);
+    store.close().unwrap();
+    for lost in ["consumequeue", "consumequeue/T", "consumequeue/U/3"] {
+        for abort in [false, true] {
+            fs::remove_dir_all(directory.path().join(lost)).unwrap();
+            if abort {
+                fs::write(directory.path().join("abort"), "").unwrap();
+            }
+            let store = open(small(directory.path()));
+            assert_eq!(read_queues(&store), queues, "without {lost}, abort: {abort}");
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn without_a_log_there_are_no_queues() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 20);
+    store.close().unwrap();
+    fs::remove_dir_all(directory.path().join("commitlog")).unwrap();
+    let store = open(small(directory.path()));
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (0, 0));
+    assert_eq!(fill(&store, "T", 0, 1)[0].queue_offset, 0);
+}
+
+#[test]
+fn a_log_whose_first_files_were_deleted_begins_where_it_begins() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    let appended = fill(&store, "T", 0, 30);
+    store.close().unwrap();
+    fs::remove_file(log_file(directory.path(), 0)).unwrap();
+    fs::remove_file(log_file(directory.path(), 1000)).unwrap();
+    let first = appended.iter().find(|it| it.physical_offset >= 2000).unwrap().queue_offset;
+    for lose_queues in [false, true] {
+        if lose_queues {
+            fs::remove_dir_all(directory.path().join("consumequeue")).unwrap();
+        }
+        let store = open(small(directory.path()));
+        assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (first, 30));
+        assert_eq!(read_queues(&store), scan_log(&store));
+        let early = store.pull("T", 0, 0, 32, 1 << 20, &all);
+        assert_eq!((early.status, early.next_begin_offset), (PullStatus::OffsetTooSmall, first));
+        assert_eq!(drain(&store, "T", 0).len() as i64, 30 - first);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn the_checkpoint_says_where_to_begin_and_later_units_are_not_trusted() {
+    let directory = temp();
+    let clock = Clock::default();
+    let store = MessageStore::open(small(directory.path()), clock.clone(), Box::new(|_| {})).unwrap();
+    fill(&store, "T", 0, 20);
+    clock.advance(Duration::from_secs(60));
+    let late = fill(&store, "T", 0, 20);
+    let queues = read_queues(&store);
+    store.close().unwrap();
+    // As if the machine had lost its power: later units may be anything.
+    fs::write(directory.path().join("abort"), "").unwrap();
+    let at = |queue_offset: i64| format!("consumequeue/T/0/{:020}", queue_offset / 10 * 200);
+    let lost = directory.path().join(at(late[4].queue_offset));
+    fs::write(&lost, vec![0; 200]).unwrap();
+    let checkpoint = Checkpoint {
+        log_timestamp: late[0].store_timestamp + 3000,
+        queues_timestamp: late[0].store_timestamp + 3000,
+    };
+    checkpoint.write(&OsFs, directory.path()).unwrap();
+    let store = MessageStore::open(small(directory.path()), clock, Box::new(|_| {})).unwrap();
+    assert_eq!(read_queues(&store), queues);
+    assert_eq!(drain(&store, "T", 0).len(), 40);
+}
+
+#[test]
+fn damaged_files_are_named_and_nothing_panics() {
+    let refused = |root: &Path| {
+        MessageStore::open(small(root), Clock::default(), Box::new(|_| {}))
+            .err()
+            .expect("refused")
+            .to_string()
+    };
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 30);
+    store.close().unwrap();
+    let second = log_file(directory.path(), 1000);
+    let bytes = fs::read(&second).unwrap();
+    fs::write(&second, &bytes[1..]).unwrap();
+    assert!(refused(directory.path()).contains("commitlog/00000000000000001000"));
+    fs::write(&second, [&bytes[..], &[0]].concat()).unwrap();
+    assert!(refused(directory.path()).contains("commitlog/00000000000000001000"));
+    fs::remove_file(&second).unwrap();
+    assert!(refused(directory.path()).contains("commitlog/00000000000000002000"));
+    fs::write(&second, bytes).unwrap();
+    fs::write(directory.path().join("commitlog/notes.txt"), "left alone").unwrap();
+    fs::create_dir_all(directory.path().join("consumequeue/T/x")).unwrap();
+    fs::write(directory.path().join("consumequeue/stray"), "").unwrap();
+    assert_eq!(drain(&open(small(directory.path())), "T", 0).len(), 30);
+}
+
+#[test]
+fn a_topic_deleted_and_made_again_has_its_newer_messages() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 8);
+    fill(&store, "Other", 0, 1);
+    store.close().unwrap();
+    let store = open(small(directory.path()));
+    // What deleting the topic does, whose records stay in the log.
+    let queue = store.inner.queues.find("T", 0).unwrap();
+    queue.move_to(0).unwrap();
+    let again = fill(&store, "T", 0, 3);
+    assert_eq!(again[0].queue_offset, 0);
+    crash(store);
+    let store = open(small(directory.path()));
+    let physical: Vec<_> = store.queue_entries("T", 0, 0, 99).iter().map(|it| it.physical_offset).collect();
+    assert_eq!(physical, again.iter().map(|it| it.physical_offset).collect::<Vec<_>>());
+}
+
+/// One step of a store's life.
+#[derive(Clone, Debug)]
+enum Step {
+    Append { topic: u8, queue_id: u8, size: u16, half: bool },
+    Batch { topic: u8, count: u8 },
+    WriteQueues,
+    Close,
+    Crash { torn_bytes: u16 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..3u8, 0..3u8, 0..700u16, any::<bool>(), any::<bool>()).prop_map(|(topic, queue_id, size, a, b)| {
+            Step::Append { topic, queue_id, size, half: a && b }
+        }),
+        3 => (0..3u8, 1..5u8).prop_map(|(topic, count)| Step::Batch { topic, count }),
+        2 => Just(Step::WriteQueues),
+        1 => Just(Step::Close),
+        2 => (0..400u16).prop_map(|torn_bytes| Step::Crash { torn_bytes }),
+    ]
+}
+
+/// Overwrites the last bytes of the log, as a crash in the middle of a write.
+fn tear(root: &Path, end: i64, bytes: i64) {
+    let start = (end - bytes).max(end - end % 1000).max(0);
+    let path = log_file(root, end - end % 1000);
+    if let Ok(mut content) = fs::read(&path) {
+        content[(start % 1000) as usize..].fill(0);
+        fs::write(path, content).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn queues_are_what_the_log_says_through_any_life(steps in proptest::collection::vec(step(), 1..60)) {
+        let directory = temp();
+        let topics = ["A", "B", "SCHEDULE_TOPIC_XXXX"].map(ByteString::from);
+        let mut store = open(small(directory.path()));
+        for step in steps {
+            match step {
+                Step::Append { topic, queue_id, size, half } => {
+                    let body = vec![1; usize::from(size)];
+                    let bits = if half { SysFlag::TRANSACTION_PREPARED } else { 0 };
+                    let properties = "DELAY\u{1}2\u{2}TAGS\u{1}x\u{2}";
+                    let tags_code = i64::from(rocketmq_protocol::message::string_hash("x"));
+                    let message = message(&topics[usize::from(topic)], i32::from(queue_id), &body);
+                    store.append(NewMessage { sys_flag: SysFlag(bits), properties, tags_code, ..message }).unwrap();
+                }
+                Step::Batch { topic, count } => {
+                    let message = message(&topics[usize::from(topic)], 1, b"batch");
+                    store.append_batch(&vec![message; usize::from(count)]).unwrap();
+                }
+                Step::WriteQueues => flush::flush_queues(&store.inner, false).unwrap(),
+                Step::Close => {
+                    let before = read_queues(&store);
+                    store.close().unwrap();
+                    store = open(small(directory.path()));
+                    prop_assert_eq!(read_queues(&store), before);
+                }
+                Step::Crash { torn_bytes } => {
+                    let end = store.inner.log.max_offset();
+                    crash(store);
+                    tear(directory.path(), end, i64::from(torn_bytes));
+                    store = open(small(directory.path()));
+                }
+            }
+            prop_assert_eq!(read_queues(&store), scan_log(&store));
+        }
+    }
+}
