@@ -108,7 +108,7 @@ async fn a_name_server_that_is_silent_is_given_up_on_in_time() {
     let started = Instant::now();
     let builder = producer(&addr).mq_client_api_timeout(Duration::from_millis(300));
     let error = send_error(builder, Message::new("T", "x")).await;
-    assert_says(&error, ErrorKind::NameServerUnreachable, &[&addr, "timeout", "300"]);
+    assert_says(&error, ErrorKind::NameServerUnreachable, &[&addr, "timeout"]);
     // The send's own timeout holds too, whatever the name server is given.
     let builder = producer(&addr).send_msg_timeout(Duration::from_millis(300));
     let error = send_error(builder, Message::new("T", "x")).await;

@@ -1,6 +1,6 @@
 //! Large bodies: compression and the limits.
 
-use rand::RngCore;
+use rand::Rng;
 use rocketmq_client::{ErrorKind, Message};
 use tests::{Cluster, Collector, unique};
 

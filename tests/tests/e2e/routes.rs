@@ -7,6 +7,7 @@ use rocketmq_broker_lite::TestCluster;
 use rocketmq_client::{DefaultMQProducer, Message};
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::header::NoFields;
 use rocketmq_protocol::remoting::{Handler, Listener, ListenerConfig, Responder};
 use tests::Cluster;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ struct OneRoute(String);
 impl Handler for OneRoute {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
         match request.code() {
-            105 => responder.success(&(), Bytes::from(self.0.clone())),
+            105 => responder.success(&NoFields, Bytes::from(self.0.clone())),
             _ => responder.error(ResponseCode::RequestCodeNotSupported.as_i32(), "only routes here"),
         }
     }
