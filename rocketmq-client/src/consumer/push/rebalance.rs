@@ -14,7 +14,7 @@ use rocketmq_protocol::request::ConsumerListRequest;
 
 use super::process_queue::ProcessQueue;
 use super::{Inner, pull, start_offset};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How often the share is looked at without a reason.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -56,7 +56,14 @@ impl Inner {
         let share = match self.config.message_model {
             MessageModel::Broadcasting => route.subscribe.clone(),
             MessageModel::Clustering => {
-                let mut members = self.group_members(topic).await?;
+                let mut members = match self.group_members(topic).await {
+                    // A broker that does not know the group: the topic, or the broker, is newer than the last heartbeat.
+                    Err(error) if error.kind() == ErrorKind::Broker => {
+                        self.instance.heartbeat().await;
+                        self.group_members(topic).await?
+                    }
+                    members => members?,
+                };
                 let mut queues = route.subscribe.clone();
                 members.sort_unstable();
                 queues.sort_unstable();
@@ -103,7 +110,6 @@ impl Inner {
                 Err(error) => last = Some(error),
             }
         }
-        // A broker that does not know the group yet: the next heartbeat will tell it.
         last.map_or(Ok(Vec::new()), Err)
     }
 
