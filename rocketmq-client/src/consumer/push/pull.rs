@@ -80,6 +80,12 @@ async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &
     let commit = queue.uncommitted().filter(|offset| *offset > 0 && position.broker_id == 0);
     let request = request(consumer, queue, &subscription, position.offset, commit);
     let answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT).await?;
+    // What came was picked by the subscription that the pull went out with: if that is an old one by now, messages that
+    // the new one wants may be missing.
+    let current = consumer.subscription(queue.queue.topic());
+    if current.is_none_or(|current| current.sub_version != subscription.sub_version) {
+        return Ok(());
+    }
     let bounds: PullMessageResponse = match ResponseCode::from_i32(answer.code()) {
         Some(
             ResponseCode::Success
