@@ -24,6 +24,7 @@ impl Cluster {
     /// # Panics
     /// If there is none to be had.
     pub async fn start() -> Self {
+        log_if_wanted();
         match real::namesrv_addr() {
             Some(namesrv_addr) => Self { namesrv_addr, embedded: None },
             None => Self::embedded(TestCluster::builder()).await,
@@ -35,6 +36,7 @@ impl Cluster {
     /// # Panics
     /// If it does not start.
     pub async fn embedded(builder: TestClusterBuilder) -> Self {
+        log_if_wanted();
         let embedded = builder.start().await.expect("the embedded cluster starts");
         Self { namesrv_addr: embedded.namesrv_addr().to_owned(), embedded: Some(embedded) }
     }
@@ -72,6 +74,15 @@ impl Cluster {
         if let Some(embedded) = self.embedded {
             embedded.shutdown().await;
         }
+    }
+}
+
+/// With `RUST_LOG` set, clients and embedded brokers log to stderr.
+fn log_if_wanted() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        // Every test calls this; the first call counts.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
 }
 

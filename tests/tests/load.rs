@@ -87,7 +87,8 @@ async fn every_acknowledged_message_is_consumed_while_a_member_comes_and_goes() 
     let consumed_in = started.elapsed();
     steady.shutdown().await;
     again.shutdown().await;
-    drop(seen);
+    // The listeners hold senders.
+    drop((seen, first, steady, again));
     let times = counting.await.unwrap();
     let missing: Vec<_> = acknowledged.iter().filter(|number| !times.contains_key(number)).take(10).collect();
     let received: u32 = times.values().sum();
