@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -280,17 +281,24 @@ impl Connection {
     async fn write(self, mut socket: impl AsyncWrite + Unpin) {
         let mut spare = BytesMut::new();
         let mut idle = IdleWatch::new(self.0.config.idle_timeout);
+        let mut timer = pin!(tokio::time::sleep_until(idle.next_check.into()));
+        let mut ended = pin!(self.0.ended.cancelled());
         loop {
+            // Most often nothing has changed, and the timer is left as it is.
+            let next = self.next_timer(&idle).into();
+            if timer.deadline() != next {
+                timer.as_mut().reset(next);
+            }
             tokio::select! {
                 biased;
-                () = self.0.ended.cancelled() => break,
+                () = &mut ended => break,
                 () = self.0.outbound.filled.notified() => {
                     let written = self.write_queued(&mut socket, &mut spare).await;
                     if let Err(error) = written {
                         self.close(&format!("write failed: {error}"));
                     }
                 }
-                () = tokio::time::sleep_until(self.next_timer(&idle).into()) => {
+                () = &mut timer => {
                     self.expire_requests();
                     if idle.is_over(self.0.activity.load(Ordering::Relaxed)) {
                         self.close("idle for too long");
