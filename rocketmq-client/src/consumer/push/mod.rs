@@ -293,7 +293,7 @@ impl GroupMember for Inner {
             consume_from_where: match self.config.consume_from_where {
                 ConsumeFromWhere::LastOffset => heartbeat::ConsumeFromWhere::LastOffset,
                 ConsumeFromWhere::FirstOffset => heartbeat::ConsumeFromWhere::FirstOffset,
-                ConsumeFromWhere::Timestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
+                ConsumeFromWhere::AtTimestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
             },
             consume_type: ConsumeType::ConsumePassively,
             group_name: self.config.consumer_group.to_string(),
