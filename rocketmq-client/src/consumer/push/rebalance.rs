@@ -56,19 +56,18 @@ impl Inner {
         let share = match self.config.message_model {
             MessageModel::Broadcasting => route.subscribe.clone(),
             MessageModel::Clustering => {
-                let mut members = match self.group_members(topic).await {
-                    // A broker that does not know the group: the topic, or the broker, is newer than the last heartbeat.
-                    Err(error) if error.kind() == ErrorKind::Broker => {
-                        self.instance.heartbeat().await;
-                        self.group_members(topic).await?
-                    }
-                    members => members?,
-                };
+                let mut members = self.group_members(topic).await?;
                 let mut queues = route.subscribe.clone();
                 members.sort_unstable();
                 queues.sort_unstable();
-                if queues.is_empty() || members.is_empty() {
+                if queues.is_empty() {
                     return Ok(());
+                }
+                if !members.iter().any(|member| *member == **self.instance.client_id()) {
+                    // A broker that was restarted, or that has not heard of this consumer yet.
+                    self.instance.heartbeat().await;
+                    let why = "the broker does not count this consumer among its group yet";
+                    return Err(Error::new(ErrorKind::NoRoute, why).of_topic(&**topic));
                 }
                 let strategy = &self.config.allocate_message_queue_strategy;
                 strategy.allocate(&self.config.consumer_group, self.instance.client_id(), &queues, &members)
@@ -110,7 +109,11 @@ impl Inner {
                 Err(error) => last = Some(error),
             }
         }
-        last.map_or(Ok(Vec::new()), Err)
+        // A broker that does not know the group answers with an error too.
+        match last {
+            Some(error) if error.kind() != ErrorKind::Broker => Err(error),
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn drop_queues_of_other_topics(&self, topics: &[ByteString]) {
