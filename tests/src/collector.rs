@@ -98,7 +98,11 @@ impl Collector {
     ///
     /// # Panics
     /// If they do not come in time; says what came.
-    pub async fn until(&mut self, what: &str, mut enough: impl FnMut(&[MessageExt]) -> bool) -> Vec<MessageExt> {
+    pub async fn until(
+        &mut self,
+        what: &str,
+        mut enough: impl FnMut(&[MessageExt]) -> bool,
+    ) -> Vec<MessageExt> {
         let mut messages = Vec::new();
         while !enough(&messages) {
             match tokio::time::timeout(PATIENCE, self.receiver.recv()).await {

@@ -20,7 +20,14 @@ async fn garbage(addr: &str, kind: usize) {
         1 => client.send(&u32::MAX.to_be_bytes()).await,
         2 => client.send(&tests::frame("{\"code\":", b"x")).await,
         3 => client.send(&[0x5A; 4096]).await,
-        4 => client.send(&tests::frame(r#"{"code":31999,"opaque":1,"flag":0,"language":"JAVA","version":1}"#, b"")).await,
+        4 => {
+            client
+                .send(&tests::frame(
+                    r#"{"code":31999,"opaque":1,"flag":0,"language":"JAVA","version":1}"#,
+                    b"",
+                ))
+                .await
+        }
         _ => {}
     }
     client.finish().await;

@@ -34,7 +34,8 @@ async fn the_java_client_5_5_0() {
 /// The programs that everybody starts with print their usual lines.
 async fn quickstart(java: &Java) {
     let lines = java.run(&["Producer", "TopicTest", "100"]).await;
-    let results: Vec<_> = lines.iter().filter(|line| line.starts_with("SendResult [sendStatus=SEND_OK, msgId=")).collect();
+    let results: Vec<_> =
+        lines.iter().filter(|line| line.starts_with("SendResult [sendStatus=SEND_OK, msgId=")).collect();
     assert_eq!(results.len(), 100, "{lines:?}");
     assert!(results[0].contains("messageQueue=MessageQueue [topic=TopicTest, brokerName=broker-a, queueId="));
     assert_eq!(lines.last().map(String::as_str), Some("SENT 100"));
@@ -74,7 +75,8 @@ async fn java_sends_and_rust_consumes(mq: &Cluster, java: &Java) {
         let lines = java.run_with(&jvm_options, &[&["Mixed", way, &topic, &count][..], extra].concat()).await;
         assert_eq!(lines.last(), Some(&format!("SENT {COUNT}")), "{way}");
         let mut inbox = Collector::new();
-        let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
+        let consumer =
+            mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
         let consumer = consumer.start().await.unwrap();
         let messages = inbox.next(COUNT).await;
         consumer.shutdown().await;
@@ -105,7 +107,8 @@ fn check_messages(way: &str, messages: &[MessageExt]) {
 
 /// Each SEND line names the message's id and its place; a batch's names all ids and the first one's place.
 fn check_ids(way: &str, lines: &[String], messages: &[MessageExt]) {
-    let stored: BTreeMap<String, &MessageExt> = messages.iter().map(|message| (message.msg_id(), message)).collect();
+    let stored: BTreeMap<String, &MessageExt> =
+        messages.iter().map(|message| (message.msg_id(), message)).collect();
     for line in lines.iter().filter(|line| line.starts_with("SEND ")) {
         let words: Vec<_> = line.split(' ').collect();
         let id = words[2].split(',').next().unwrap();
@@ -150,7 +153,10 @@ async fn rust_sends_and_java_consumes(mq: &Cluster, java: &Java) {
 
     let tagged = expected.values().filter(|(index, _)| index % 3 != 1).count().to_string();
     let lines = java.run(&["Mixed", "consume", &topic, &unique("g"), &tagged, "60", "TagA || TagC"]).await;
-    assert!(lines.iter().filter_map(|line| Line::read(line)).all(|(_, line)| line.tag != "TagB"), "{lines:?}");
+    assert!(
+        lines.iter().filter_map(|line| Line::read(line)).all(|(_, line)| line.tag != "TagB"),
+        "{lines:?}"
+    );
 
     let retried = unique("retried");
     for index in 0..5 {
@@ -158,7 +164,8 @@ async fn rust_sends_and_java_consumes(mq: &Cluster, java: &Java) {
     }
     let lines = java.run(&["Mixed", "retry", &retried, &unique("g"), "5", "120"]).await;
     assert_eq!(lines.last().map(String::as_str), Some("RETRIED 5"));
-    let again = lines.iter().filter_map(|line| Line::read(line)).filter(|(_, line)| line.reconsume_times == 1);
+    let again =
+        lines.iter().filter_map(|line| Line::read(line)).filter(|(_, line)| line.reconsume_times == 1);
     assert_eq!(again.count(), 5, "{lines:?}");
     producer.shutdown().await;
 }
@@ -166,7 +173,8 @@ async fn rust_sends_and_java_consumes(mq: &Cluster, java: &Java) {
 /// Sends by each way there is; returns the index and the body's MD5 by message id.
 async fn rust_sends(producer: &DefaultMQProducer, topic: &str) -> BTreeMap<String, (usize, String)> {
     let mut expected = BTreeMap::new();
-    let mut note = |id: &str, index: usize, body: &[u8]| expected.insert(id.to_owned(), (index, md5_of(body)));
+    let mut note =
+        |id: &str, index: usize, body: &[u8]| expected.insert(id.to_owned(), (index, md5_of(body)));
     for index in 0..10 {
         let sent = producer.send(message(topic, index, small_body(index))).await.unwrap();
         note(&sent.msg_id, index, &small_body(index));

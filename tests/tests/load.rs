@@ -33,7 +33,12 @@ async fn send_share(producer: DefaultMQProducer, topic: String, task: usize) -> 
 }
 
 /// A member of the group that reports the number of each message to the test.
-async fn member(mq: &Cluster, group: &str, topic: &str, seen: &mpsc::UnboundedSender<u32>) -> DefaultMQPushConsumer {
+async fn member(
+    mq: &Cluster,
+    group: &str,
+    topic: &str,
+    seen: &mpsc::UnboundedSender<u32>,
+) -> DefaultMQPushConsumer {
     let seen = seen.clone();
     let consumer = mq.consumer(group).subscribe(topic, "*").consume_concurrently(move |messages, _| {
         for message in messages {

@@ -19,7 +19,10 @@ fn packages(arguments: &[&str]) -> BTreeSet<String> {
         .expect("cargo can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter(|line| !line.is_empty()).map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 /// A lock file holds the packages of every platform and those that only build: so does this count. The program itself
@@ -27,7 +30,11 @@ fn packages(arguments: &[&str]) -> BTreeSet<String> {
 #[test]
 fn a_hello_world_locks_at_most_90_packages() {
     let all = packages(&["--edges", "normal,build", "--target", "all"]);
-    println!("{} packages on all platforms, {} on this one", all.len(), packages(&["--edges", "normal"]).len());
+    println!(
+        "{} packages on all platforms, {} on this one",
+        all.len(),
+        packages(&["--edges", "normal"]).len()
+    );
     assert!(all.len() < MOST, "{} packages: {all:#?}", all.len());
 }
 

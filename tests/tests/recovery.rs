@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rocketmq_broker_lite::{NameServer, NamesrvConfig};
 use rocketmq_client::{
-    ConsumeFromWhere, DefaultMQProducer, DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, Message, SendRequest,
-    SendStatus,
+    ConsumeFromWhere, DefaultMQProducer, DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, Message,
+    SendRequest, SendStatus,
 };
 use tests::{BrokerProcess, Collector, eventually, unique};
 
@@ -54,7 +54,8 @@ async fn send_until(
             break;
         }
         let body = format!("{task}-{i}");
-        let message = Message::new(topic.clone(), body.clone()).keys([&body]).property("filler", "x".repeat(500));
+        let message =
+            Message::new(topic.clone(), body.clone()).keys([&body]).property("filler", "x".repeat(500));
         match producer.send(message).await {
             Ok(result) if result.send_status == SendStatus::SendOk => {
                 acknowledged.push(body);
@@ -77,12 +78,14 @@ async fn killed_under_load(flush: &str) {
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let sending: Vec<_> = (0..TASKS)
         .map(|task| {
-            let share = send_until(Arc::clone(&stop), Arc::clone(&sent), producer.clone(), topic.clone(), task);
+            let share =
+                send_until(Arc::clone(&stop), Arc::clone(&sent), producer.clone(), topic.clone(), task);
             tokio::spawn(share)
         })
         .collect();
     let inbox = Collector::new();
-    let member = consumer(&namesrv, &unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
+    let member =
+        consumer(&namesrv, &unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
     let member = member.start().await.unwrap();
     for kill in 1..=KILLS {
         let (before, consumed) = (sent.load(Ordering::SeqCst), inbox.count());
@@ -117,7 +120,8 @@ async fn check_complete(
     flush: &str,
 ) {
     let mut late = Collector::new();
-    let newcomer = consumer(namesrv, &unique("g")).subscribe(topic, "*").consume_concurrently(late.listener());
+    let newcomer =
+        consumer(namesrv, &unique("g")).subscribe(topic, "*").consume_concurrently(late.listener());
     let newcomer = newcomer.start().await.unwrap();
     for (who, inbox) in [("a consumer started after it all", &mut late), ("the consumer", &mut steady)] {
         let mut missing = acknowledged.clone();
@@ -158,7 +162,8 @@ async fn offsets_delays_and_topics_outlive_a_kill() {
     let (topic, group, sender) = (unique("offsets"), unique("g"), producer(&namesrv).await);
     let mut ids = BTreeSet::new();
     for i in 0..20 {
-        let request = SendRequest::new(Message::new(topic.clone(), format!("{i}"))).select_queue(move |queues, _| i % queues.len());
+        let request = SendRequest::new(Message::new(topic.clone(), format!("{i}")))
+            .select_queue(move |queues, _| i % queues.len());
         ids.insert(sender.send(request).await.unwrap().msg_id.to_string());
     }
     let mut inbox = Collector::new();

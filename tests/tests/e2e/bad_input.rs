@@ -24,7 +24,10 @@ fn rubbish() -> Vec<(&'static str, Vec<u8>)> {
         ("a frame of 17 MiB", [&(17u32 << 20).to_be_bytes()[..], &[0; 64]].concat()),
         ("an empty frame", vec![0; 4]),
         ("a frame shorter than its header's length", vec![0, 0, 0, 2, 0, 0]),
-        ("a header longer than its frame", [&8u32.to_be_bytes()[..], &[0, 0, 0xFF, 0xFF, 1, 2, 3, 4]].concat()),
+        (
+            "a header longer than its frame",
+            [&8u32.to_be_bytes()[..], &[0, 0, 0xFF, 0xFF, 1, 2, 3, 4]].concat(),
+        ),
         ("a header that is no JSON", frame("rubbish, not JSON", b"")),
         ("a header of another shape", frame("[1,2,3]", b"")),
         ("an unknown encoding", [&8u32.to_be_bytes()[..], &[9, 0, 0, 4, 1, 2, 3, 4]].concat()),
@@ -49,7 +52,10 @@ async fn broker_addr(mq: &Cluster) -> String {
     let body = client.answer().await.unwrap().body().to_vec();
     let text = String::from_utf8(body).unwrap();
     let (_, rest) = text.split_once("\"brokerAddrs\":{").unwrap();
-    rest.split('"').find(|part| part.starts_with("127.0.0.1:")).unwrap_or_else(|| panic!("no broker in {text}")).to_owned()
+    rest.split('"')
+        .find(|part| part.starts_with("127.0.0.1:"))
+        .unwrap_or_else(|| panic!("no broker in {text}"))
+        .to_owned()
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ async fn shutdown_waits_for_the_listener_and_commits_what_it_did() {
         let consumer = consumer.clone();
         async move { consumer.shutdown().await }
     });
-    tests::eventually("shutdown has begun", || consumer.assignment().is_empty() || !stopping.is_finished()).await;
+    tests::eventually("shutdown has begun", || consumer.assignment().is_empty() || !stopping.is_finished())
+        .await;
     gate.add_permits(1);
     let report = within("shutdown", stopping).await.unwrap();
     assert!(report.drained, "{report:?}");
@@ -82,7 +83,8 @@ async fn a_suspended_consumer_pulls_nothing_until_it_is_resumed() {
     let mq = Cluster::start().await;
     let topic = unique("suspended");
     let producer = mq.producer().start().await.unwrap();
-    let to_one_queue = |body: String| SendRequest::new(Message::new(topic.clone(), body)).select_queue(|_, _| 0);
+    let to_one_queue =
+        |body: String| SendRequest::new(Message::new(topic.clone(), body)).select_queue(|_, _| 0);
     let _ = producer.send(to_one_queue("before".into())).await.unwrap();
     let (mut inbox, mut witness) = (Collector::new(), Collector::new());
     let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());

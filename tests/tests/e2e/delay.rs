@@ -12,7 +12,8 @@ async fn a_delayed_message_comes_once_its_time_is_up() {
     let producer = mq.producer().start().await.unwrap();
     let _ = producer.send(Message::new(topic.clone(), "first")).await.unwrap();
     let mut inbox = Collector::new();
-    let consumer = mq.consumer(&unique("g")).subscribe(&topic, "TagA || TagB").consume_concurrently(inbox.listener());
+    let consumer =
+        mq.consumer(&unique("g")).subscribe(&topic, "TagA || TagB").consume_concurrently(inbox.listener());
     let consumer = consumer.start().await.unwrap();
 
     let sending = Instant::now();
@@ -28,10 +29,16 @@ async fn a_delayed_message_comes_once_its_time_is_up() {
     assert_eq!(message.body(), "later");
     assert!(took >= Duration::from_secs(1), "it came after {took:?}");
     assert_eq!(message.topic(), topic);
-    assert_eq!((message.tags(), message.keys(), message.user_property("p")), (Some("TagA"), Some("k"), Some("v")));
+    assert_eq!(
+        (message.tags(), message.keys(), message.user_property("p")),
+        (Some("TagA"), Some("k"), Some("v"))
+    );
     assert_eq!(*message.msg_id(), *sent.msg_id);
     assert_eq!(message.reconsume_times(), 0);
-    assert!(message.store_timestamp() - message.born_timestamp() >= 900, "the delivered copy has its own store time");
+    assert!(
+        message.store_timestamp() - message.born_timestamp() >= 900,
+        "the delivered copy has its own store time"
+    );
     consumer.shutdown().await;
     producer.shutdown().await;
     mq.stop().await;

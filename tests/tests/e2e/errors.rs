@@ -38,7 +38,11 @@ async fn messages_that_no_broker_takes_are_refused_at_once() {
     let producer = producer(&closed_port().await).start().await.unwrap();
     let refused: [(Message, ErrorKind, &[&str]); 10] = [
         (Message::new("T", ""), ErrorKind::EmptyBody, &["body length is zero", "at least one byte"]),
-        (Message::new("T", vec![0; 4 * 1024 * 1024 + 1]), ErrorKind::MessageTooLarge, &["MAX: 4194304", "4194305"]),
+        (
+            Message::new("T", vec![0; 4 * 1024 * 1024 + 1]),
+            ErrorKind::MessageTooLarge,
+            &["MAX: 4194304", "4194305"],
+        ),
         (Message::new("", "x"), ErrorKind::InvalidTopic, &["blank"]),
         (Message::new("a.b", "x"), ErrorKind::InvalidTopic, &["a.b", "'.'", "allowed"]),
         (Message::new("主题", "x"), ErrorKind::InvalidTopic, &["主题", "'主'"]),
@@ -78,7 +82,11 @@ async fn without_a_name_server_there_is_no_client() {
     let error = producer(" ; ").start().await.unwrap_err();
     assert_says(&error, ErrorKind::NoNameServer, &["No name server address", "namesrv_addr", "NAMESRV_ADDR"]);
     for wrong in ["localhost", "host:port", "127.0.0.1:99999"] {
-        assert_says(&producer(wrong).start().await.unwrap_err(), ErrorKind::InvalidConfig, &[wrong, "host:port"]);
+        assert_says(
+            &producer(wrong).start().await.unwrap_err(),
+            ErrorKind::InvalidConfig,
+            &[wrong, "host:port"],
+        );
     }
 }
 
@@ -138,7 +146,13 @@ async fn a_topic_that_nobody_knows_is_named_with_its_name_server() {
     assert_says(
         &error,
         ErrorKind::NoRoute,
-        &["No route info of this topic: Unknown", &addr, "TBW102", "create the topic", "autoCreateTopicEnable"],
+        &[
+            "No route info of this topic: Unknown",
+            &addr,
+            "TBW102",
+            "create the topic",
+            "autoCreateTopicEnable",
+        ],
     );
     assert_eq!((error.response_code(), error.topic()), (Some(17), Some("Unknown")));
     namesrv.shutdown().await;
@@ -203,8 +217,13 @@ async fn a_selector_that_chooses_no_queue_is_told_so() {
     let mq = Cluster::start().await;
     let topic = unique("selector");
     let producer = mq.producer().start().await.unwrap();
-    let request = rocketmq_client::SendRequest::new(Message::new(topic.clone(), "x")).select_queue(|queues, _| queues.len());
-    assert_says(&producer.send(request).await.unwrap_err(), ErrorKind::InvalidArgument, &["chose queue 4 of 4"]);
+    let request = rocketmq_client::SendRequest::new(Message::new(topic.clone(), "x"))
+        .select_queue(|queues, _| queues.len());
+    assert_says(
+        &producer.send(request).await.unwrap_err(),
+        ErrorKind::InvalidArgument,
+        &["chose queue 4 of 4"],
+    );
     producer.shutdown().await;
     mq.stop().await;
 }

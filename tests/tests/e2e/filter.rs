@@ -123,7 +123,8 @@ async fn topics_and_tags_are_subscribed_and_unsubscribed_at_run_time() {
 async fn expressions_that_cannot_be_are_refused() {
     let mq = Cluster::start().await;
     let collector = Collector::new();
-    let builder = mq.consumer(&unique("g")).subscribe(unique("t"), "||").consume_concurrently(collector.listener());
+    let builder =
+        mq.consumer(&unique("g")).subscribe(unique("t"), "||").consume_concurrently(collector.listener());
     let error = builder.start().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     mq.stop().await;

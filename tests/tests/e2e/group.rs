@@ -13,7 +13,11 @@ fn queues_of(consumer: &DefaultMQPushConsumer, topic: &str) -> BTreeSet<i32> {
 }
 
 /// Sends until it is told to stop; returns the ids of what was acknowledged.
-fn send_until(stop: &Arc<AtomicBool>, producer: &DefaultMQProducer, topic: &str) -> tokio::task::JoinHandle<Vec<String>> {
+fn send_until(
+    stop: &Arc<AtomicBool>,
+    producer: &DefaultMQProducer,
+    topic: &str,
+) -> tokio::task::JoinHandle<Vec<String>> {
     let (stop, producer, topic) = (Arc::clone(stop), producer.clone(), topic.to_owned());
     tokio::spawn(async move {
         let mut ids = Vec::new();
@@ -66,11 +70,14 @@ async fn groups_each_get_every_message() {
     let producer = mq.producer().start().await.unwrap();
     let mut ids = Vec::new();
     for i in 0..20 {
-        ids.push(producer.send(Message::new(topic.clone(), format!("{i}"))).await.unwrap().msg_id.to_string());
+        ids.push(
+            producer.send(Message::new(topic.clone(), format!("{i}"))).await.unwrap().msg_id.to_string(),
+        );
     }
     for _ in 0..2 {
         let mut inbox = Collector::new();
-        let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
+        let consumer =
+            mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
         let consumer = consumer.start().await.unwrap();
         inbox.ids(ids.clone()).await;
         consumer.shutdown().await;

@@ -8,7 +8,8 @@ use tests::{Cluster, Collector, unique};
 
 #[tokio::test]
 async fn two_clusters_in_one_process_never_mix() {
-    let clusters = [Cluster::embedded(TestCluster::builder()).await, Cluster::embedded(TestCluster::builder()).await];
+    let clusters =
+        [Cluster::embedded(TestCluster::builder()).await, Cluster::embedded(TestCluster::builder()).await];
     let (mut inboxes, mut clients) = (Vec::new(), Vec::new());
     for mq in &clusters {
         let inbox = Collector::new();
@@ -74,12 +75,18 @@ async fn one_instance_has_each_group_once() {
     let (topic, group, instance) = (unique("t"), unique("g"), unique("i"));
     let inbox = Collector::new();
     let consumer = || {
-        mq.consumer(&group).instance_name(&instance).subscribe(&topic, "*").consume_concurrently(inbox.listener())
+        mq.consumer(&group)
+            .instance_name(&instance)
+            .subscribe(&topic, "*")
+            .consume_concurrently(inbox.listener())
     };
     let first = consumer().start().await.unwrap();
     let error = consumer().start().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    assert!(error.to_string().contains(&format!("The consumer group[{group}] has been created before")), "{error}");
+    assert!(
+        error.to_string().contains(&format!("The consumer group[{group}] has been created before")),
+        "{error}"
+    );
     first.shutdown().await;
     consumer().start().await.unwrap().shutdown().await;
     mq.stop().await;

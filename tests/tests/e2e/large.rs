@@ -26,8 +26,14 @@ async fn bodies_from_4_kib_on_travel_compressed_and_come_back_whole() {
     let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
     let consumer = consumer.start().await.unwrap();
     for message in inbox.next(bodies.len()).await {
-        let body = bodies.iter().find(|body| body[0] == message.body()[0] && body.len() == message.body().len());
-        assert_eq!(Some(&message.body()[..]), body.map(|body| &body[..]), "{} bytes came", message.body().len());
+        let body =
+            bodies.iter().find(|body| body[0] == message.body()[0] && body.len() == message.body().len());
+        assert_eq!(
+            Some(&message.body()[..]),
+            body.map(|body| &body[..]),
+            "{} bytes came",
+            message.body().len()
+        );
         let stored = usize::try_from(message.store_size()).unwrap();
         match message.body()[0] {
             _ if body == Some(&bodies[4]) => assert!(stored > 10_000),

@@ -44,9 +44,8 @@ async fn a_message_comes_back_with_all_its_parts() {
 
 /// What the producer is told.
 fn check_result(sent: &SendResult, topic: &str) {
-    let is_id = |id: &str| {
-        matches!(id.len(), 32 | 56) && id.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'))
-    };
+    let is_id =
+        |id: &str| matches!(id.len(), 32 | 56) && id.chars().all(|c| matches!(c, '0'..='9' | 'A'..='F'));
     assert_eq!(sent.send_status, SendStatus::SendOk);
     assert!(is_id(&sent.msg_id), "{}", sent.msg_id);
     assert!(sent.offset_msg_id.as_deref().is_some_and(is_id), "{:?}", sent.offset_msg_id);

@@ -17,12 +17,13 @@ async fn what_is_refused_comes_again() {
     let mut inbox = Collector::new();
     let pass = inbox.passer();
     // The subscription's tag holds for the first time only: what comes again is this group's own.
-    let consumer = mq.consumer(&unique("g")).subscribe(&topic, "TagA").consume_concurrently(move |messages, context| {
-        context.set_delay_level_when_next_consume(1);
-        let status = if messages[0].reconsume_times() < 2 { ReconsumeLater } else { ConsumeSuccess };
-        messages.into_iter().for_each(&pass);
-        async move { status }
-    });
+    let consumer =
+        mq.consumer(&unique("g")).subscribe(&topic, "TagA").consume_concurrently(move |messages, context| {
+            context.set_delay_level_when_next_consume(1);
+            let status = if messages[0].reconsume_times() < 2 { ReconsumeLater } else { ConsumeSuccess };
+            messages.into_iter().for_each(&pass);
+            async move { status }
+        });
     let consumer = consumer.start().await.unwrap();
     for (times, message) in inbox.next(3).await.iter().enumerate() {
         assert_eq!(usize::try_from(message.reconsume_times()).unwrap(), times);
@@ -30,7 +31,10 @@ async fn what_is_refused_comes_again() {
         assert_eq!(*message.msg_id(), *sent.msg_id);
         assert_eq!(message.body(), "x");
         assert_eq!(message.flag(), 7);
-        assert_eq!((message.tags(), message.keys(), message.user_property("p")), (Some("TagA"), Some("k"), Some("v")));
+        assert_eq!(
+            (message.tags(), message.keys(), message.user_property("p")),
+            (Some("TagA"), Some("k"), Some("v"))
+        );
         if times > 0 {
             assert_eq!(message.property("RETRY_TOPIC"), Some(&*topic));
             assert_eq!(message.property("ORIGIN_MESSAGE_ID"), sent.offset_msg_id.as_deref());
@@ -50,17 +54,18 @@ async fn a_listener_that_panics_gets_its_messages_again() {
     let sent = producer.send(Message::new(topic.clone(), "x")).await.unwrap();
     let mut inbox = Collector::new();
     let pass = inbox.passer();
-    let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(move |messages, context| {
-        context.set_delay_level_when_next_consume(1);
-        let times = messages[0].reconsume_times();
-        messages.into_iter().for_each(&pass);
-        // Once before the future is made, once within it.
-        assert!(times != 0, "the listener panics on purpose");
-        async move {
-            assert!(times != 1, "the listener panics on purpose");
-            ConsumeSuccess
-        }
-    });
+    let consumer =
+        mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(move |messages, context| {
+            context.set_delay_level_when_next_consume(1);
+            let times = messages[0].reconsume_times();
+            messages.into_iter().for_each(&pass);
+            // Once before the future is made, once within it.
+            assert!(times != 0, "the listener panics on purpose");
+            async move {
+                assert!(times != 1, "the listener panics on purpose");
+                ConsumeSuccess
+            }
+        });
     let consumer = consumer.start().await.unwrap();
     let messages = inbox.next(3).await;
     assert_eq!(messages.iter().map(MessageExt::reconsume_times).collect::<Vec<_>>(), [0, 1, 2]);

@@ -35,7 +35,10 @@ async fn send_by_route(route: &str) {
     let producer = DefaultMQProducer::builder("p").namesrv_addr(namesrv.local_addr().to_string());
     let producer = producer.start().await.unwrap();
     let sent = producer.send(Message::new("TopicTest", "x")).await;
-    assert_eq!(sent.unwrap_or_else(|error| panic!("{route}: {error}")).message_queue.broker_name(), "broker-a");
+    assert_eq!(
+        sent.unwrap_or_else(|error| panic!("{route}: {error}")).message_queue.broker_name(),
+        "broker-a"
+    );
     producer.shutdown().await;
     namesrv.shutdown("the test ends").await;
     mq.stop().await;
