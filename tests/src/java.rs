@@ -52,11 +52,13 @@ impl Java {
     /// # Panics
     /// If it fails; shows what it printed.
     pub async fn run_with(&self, jvm_options: &str, arguments: &[&str]) -> Vec<String> {
+        let started = std::time::Instant::now();
         let command = self.command(jvm_options, arguments).output();
         let output = tokio::time::timeout(PATIENCE, command)
             .await
             .unwrap_or_else(|_| panic!("{arguments:?} of {} takes over {PATIENCE:?}", self.version))
             .expect("interop/java/run can be run");
+        println!("Java {} {}: {:.1?}", self.version, arguments.join(" "), started.elapsed());
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success(),

@@ -107,16 +107,22 @@ fn check_messages(way: &str, messages: &[MessageExt]) {
 
 /// Each SEND line names the message's id and its place; a batch's names all ids and the first one's place.
 fn check_ids(way: &str, lines: &[String], messages: &[MessageExt]) {
-    let stored: BTreeMap<String, &MessageExt> =
-        messages.iter().map(|message| (message.msg_id(), message)).collect();
     for line in lines.iter().filter(|line| line.starts_with("SEND ")) {
         let words: Vec<_> = line.split(' ').collect();
-        let id = words[2].split(',').next().unwrap();
-        let message = stored.get(id).unwrap_or_else(|| panic!("{way}: {id} did not come"));
+        let (id, offset_id) = (words[2].split(',').next(), words[3].split(',').next());
+        let found = match way {
+            // The answer tells where the message waits, not where it is delivered to.
+            "send-delay" => messages.iter().find(|message| Some(&*message.msg_id()) == id),
+            _ => messages.iter().find(|message| Some(&*message.offset_msg_id()) == offset_id),
+        };
+        let message = found.unwrap_or_else(|| panic!("{way}: the message of {line} did not come"));
+        // The 5.x client gives a batch an id of its own, which brokers of all releases store over those of its messages.
+        if way != "send-batch" {
+            assert_eq!(Some(&*message.msg_id()), id, "{way}: {line}");
+        }
         if way != "send-delay" {
             let place = (words[4].parse(), words[5].parse());
             assert_eq!(place, (Ok(message.queue_id()), Ok(message.queue_offset())), "{way}: {line}");
-            assert_eq!(words[3].split(',').next(), Some(&*message.offset_msg_id()), "{way}: {line}");
         }
     }
 }
