@@ -1,5 +1,7 @@
 //! Thousands of garbage connections, and what is left of them: alone in this process, so that its memory can be read.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use rocketmq_broker_lite::TestCluster;
 use rocketmq_client::Message;
 use tests::{Cluster, RawClient, resident_bytes};

@@ -2,6 +2,8 @@
 //!
 //! What a message of Mixed looks like is told in interop/java/Mixed.java; both sides make and check the same.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rocketmq_broker_lite::TestCluster;

@@ -1,6 +1,8 @@
 //! 100,000 messages of 1 KiB from 16 tasks, consumed by two members of one group of which one is stopped and started
 //! again midway: each one that was acknowledged is consumed at least once.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

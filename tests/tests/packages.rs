@@ -1,5 +1,7 @@
 //! What a program takes on with the client: the lock file of a hello-world that has nothing else.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -1,5 +1,7 @@
 //! kill -9 of the broker under load, and a new start on the same store: every acknowledged message is consumed.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;

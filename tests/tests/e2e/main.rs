@@ -1,5 +1,7 @@
 //! Client and broker from end to end: on the embedded broker, and the same tests on Apache RocketMQ (see ../../README.md).
 
+#![allow(clippy::unwrap_used, reason = "all of this file is a test")]
+
 mod bad_input;
 mod closing;
 mod concurrency;
