@@ -166,11 +166,18 @@ async fn rust_sends_and_java_consumes(mq: &Cluster, java: &Java) {
         "{lines:?}"
     );
 
-    let retried = unique("retried");
+    // A Java client learns of its group's retry topic only with its next look at the routes, after 30 s, unless the topic
+    // is there before.
+    let (retried, group) = (unique("retried"), unique("g"));
+    let unused = Collector::new();
+    let creator = mq.consumer(&group).subscribe(&retried, "*").consume_concurrently(unused.listener());
+    let _ = producer.send(message("TopicTest", 0, small_body(0))).await.unwrap();
+    let creator = creator.subscribe("TopicTest", "NoSuchTag").start().await.unwrap();
+    creator.shutdown().await;
     for index in 0..5 {
         let _ = producer.send(message(&retried, index, small_body(index))).await.unwrap();
     }
-    let lines = java.run(&["Mixed", "retry", &retried, &unique("g"), "5", "120"]).await;
+    let lines = java.run(&["Mixed", "retry", &retried, &group, "5", "120"]).await;
     assert_eq!(lines.last().map(String::as_str), Some("RETRIED 5"));
     let again =
         lines.iter().filter_map(|line| Line::read(line)).filter(|(_, line)| line.reconsume_times == 1);
