@@ -10,9 +10,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for step in ["created", "paid", "shipped"] {
         for order in 0..4usize {
-            let message = Message::new("TopicOrders", format!("order {order} is {step}")).keys([order.to_string()]);
+            let message =
+                Message::new("TopicOrders", format!("order {order} is {step}")).keys([order.to_string()]);
             // A closure picks the queue by its index ...
-            let request = SendRequest::new(message).select_queue(move |queues, _message| order % queues.len());
+            let request =
+                SendRequest::new(message).select_queue(move |queues, _message| order % queues.len());
             println!("{}", producer.send(request).await?);
         }
     }

@@ -9,13 +9,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let producer = DefaultMQProducer::builder("example_producer").start().await?;
 
     // Waits for the broker's answer.
-    let result = producer.send(Message::new("TopicTest", "one by one").tags("TagA").keys(["order-1"])).await?;
+    let result =
+        producer.send(Message::new("TopicTest", "one by one").tags("TagA").keys(["order-1"])).await?;
     println!("{result}");
 
     // Goes on at once; the outcome comes through the ticket.
     let mut tickets = Vec::new();
     for i in 0..5 {
-        tickets.push(producer.send_async(Message::new("TopicTest", format!("async {i}")).tags("TagB")).await?);
+        tickets
+            .push(producer.send_async(Message::new("TopicTest", format!("async {i}")).tags("TagB")).await?);
     }
     for ticket in tickets {
         println!("{}", ticket.await?);

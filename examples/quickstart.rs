@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rocketmq_broker_lite::TestCluster;
-use rocketmq_client::{ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQProducer, DefaultMQPushConsumer, Message};
+use rocketmq_client::{
+    ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQProducer, DefaultMQPushConsumer, Message,
+};
 use tokio::sync::mpsc;
 
 const COUNT: usize = 1000;
@@ -15,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let embedded = if std::env::var_os("NAMESRV_ADDR").is_none() { Some(TestCluster::start().await?) } else { None };
+    let embedded =
+        if std::env::var_os("NAMESRV_ADDR").is_none() { Some(TestCluster::start().await?) } else { None };
     let namesrv_addr = match &embedded {
         Some(cluster) => cluster.namesrv_addr().to_string(),
         None => std::env::var("NAMESRV_ADDR")?,
@@ -23,11 +26,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A run of its own on a cluster that has seen others: only this run's messages count.
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos().to_string();
 
-    let producer = DefaultMQProducer::builder("please_rename_unique_group_name").namesrv_addr(&namesrv_addr).start().await?;
+    let producer = DefaultMQProducer::builder("please_rename_unique_group_name")
+        .namesrv_addr(&namesrv_addr)
+        .start()
+        .await?;
     let sending = Instant::now();
     let mut sent = HashSet::new();
     for i in 0..COUNT {
-        let message = Message::new("TopicTest", format!("Hello RocketMQ {i}")).tags("TagA").property("run", &run);
+        let message =
+            Message::new("TopicTest", format!("Hello RocketMQ {i}")).tags("TagA").property("run", &run);
         let result = producer.send(message).await?;
         println!("{result}");
         sent.insert(result.msg_id.to_string());

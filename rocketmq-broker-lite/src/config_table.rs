@@ -47,15 +47,16 @@ impl ConfigTable {
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    /// Writes the table if it has changed. A failure is logged, and tried again with the next save: the table in memory
-    /// serves on.
-    pub(crate) fn save_if_changed<T: Serialize>(&self, table: impl FnOnce() -> T) {
+    /// Writes the table if it has changed; `None` puts it off until the next save. A failure is logged, and tried again
+    /// with the next save: the table in memory serves on.
+    pub(crate) fn save_if_changed<T: Serialize>(&self, table: impl FnOnce() -> Option<T>) {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the table is read: a change made while it is read is saved the next time.
         if !self.changed.swap(false, Ordering::AcqRel) {
             return;
         }
-        let saved = json::to_fastjson_pretty(&table())
+        let Some(table) = table() else { return self.mark_changed() };
+        let saved = json::to_fastjson_pretty(&table)
             .map_err(io::Error::from)
             .and_then(|bytes| config_file::save(&self.path, &bytes));
         if let Err(error) = saved {

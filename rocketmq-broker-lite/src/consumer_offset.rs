@@ -90,7 +90,7 @@ impl ConsumerOffsets {
                     stored.offset_table.insert(format!("{topic}{SEPARATOR}{}", group.key()), queues.clone());
                 }
             }
-            stored
+            Some(stored)
         });
     }
 }

@@ -15,7 +15,7 @@ use rocketmq_protocol::message::{SCHEDULE_TOPIC, names};
 use serde::{Deserialize, Serialize};
 
 use crate::config_table::ConfigTable;
-use crate::store::{DelayLevels, MessageStore, NewMessage, QueueEntry, StoreError};
+use crate::store::{Appended, DelayLevels, MessageStore, NewMessage, QueueEntry, StoreError};
 use crate::stored_properties;
 use crate::topic::TopicTable;
 
@@ -37,6 +37,8 @@ pub(crate) fn waiting_queue(levels: &DelayLevels, level: i32) -> Option<i32> {
 pub(crate) struct Schedule {
     levels: DelayLevels,
     progress: Vec<Progress>,
+    /// Behind the last message that was delivered, in the log.
+    delivered_end: AtomicI64,
     file: ConfigTable,
 }
 
@@ -65,7 +67,7 @@ impl Schedule {
         let file = ConfigTable::new(root_dir, "delayOffset.json");
         let stored: StoredProgress = file.load()?.unwrap_or_default();
         let progress = (0..levels.count()).map(|_| Progress::default()).collect();
-        let schedule = Self { levels, progress, file };
+        let schedule = Self { levels, progress, delivered_end: AtomicI64::new(0), file };
         for (level, offset) in stored.offset_table {
             if let Some((queue_id, progress)) = schedule.level(level) {
                 let end = store.max_offset(SCHEDULE_TOPIC, queue_id);
@@ -95,12 +97,14 @@ impl Schedule {
         more
     }
 
-    /// Writes `delayOffset.json` if it has changed.
-    pub(crate) fn persist(&self) {
+    /// Writes `delayOffset.json` if it has changed. `is_safe` says whether the log is safe up to an offset, and may wait
+    /// for it: as long as it is not, the file does not pass over the messages that were delivered last.
+    pub(crate) fn persist(&self, is_safe: impl FnOnce(i64) -> bool) {
         self.file.save_if_changed(|| {
-            let offset = |progress: &Progress| progress.next_offset.load(Ordering::Relaxed);
+            let offset = |progress: &Progress| progress.next_offset.load(Ordering::Acquire);
             let reached = (1..).zip(&self.progress).map(|(level, progress)| (level, offset(progress)));
-            StoredProgress { offset_table: reached.filter(|(_, offset)| *offset > 0).collect() }
+            let stored = StoredProgress { offset_table: reached.filter(|(_, offset)| *offset > 0).collect() };
+            is_safe(self.delivered_end.load(Ordering::Acquire)).then_some(stored)
         });
     }
 
@@ -123,12 +127,15 @@ impl Schedule {
             if !is_due(entry.tags_code, delay_ms, sinks.now_ms) {
                 return false;
             }
-            if let Err(error) = sinks.deliver(entry) {
-                tracing::warn!(level, offset = entry.queue_offset, %error, "a delayed message is not delivered yet");
-                progress.rest_until_ms.store(sinks.now_ms + REST_AFTER_FAILURE_MS, Ordering::Relaxed);
-                return false;
-            }
-            progress.next_offset.store(entry.queue_offset + 1, Ordering::Relaxed);
+            match sinks.deliver(entry) {
+                Ok(end_offset) => self.delivered_end.fetch_max(end_offset, Ordering::AcqRel),
+                Err(error) => {
+                    tracing::warn!(level, offset = entry.queue_offset, %error, "a delayed message must wait");
+                    progress.rest_until_ms.store(sinks.now_ms + REST_AFTER_FAILURE_MS, Ordering::Relaxed);
+                    return false;
+                }
+            };
+            progress.next_offset.store(entry.queue_offset + 1, Ordering::Release);
             self.file.mark_changed();
         }
         entries.len() == BATCH
@@ -150,12 +157,12 @@ struct Sinks<'a> {
 }
 
 impl Sinks<'_> {
-    /// Stores a message in its own topic. Its properties stay as they are, as in Java. A message that can never be
-    /// delivered is passed over with an error in the log.
-    fn deliver(&self, entry: &QueueEntry) -> Result<(), StoreError> {
+    /// Stores a message in its own topic and returns where it ends in the log. Its properties stay as they are, as in
+    /// Java. A message that can never be delivered is passed over with an error in the log.
+    fn deliver(&self, entry: &QueueEntry) -> Result<i64, StoreError> {
         let bytes = match self.store.message_at(entry.physical_offset) {
             Ok(bytes) => bytes,
-            Err(StoreError::NotFound(_)) => return Ok(()),
+            Err(StoreError::NotFound(_)) => return Ok(0),
             Err(error) => return Err(error),
         };
         let delivered = match Record::parse(&bytes) {
@@ -163,16 +170,16 @@ impl Sinks<'_> {
             Err(error) => Err(Undeliverable::Never(error.to_string())),
         };
         match delivered {
-            Ok(()) => Ok(()),
+            Ok(appended) => Ok(appended.end_offset()),
             Err(Undeliverable::Yet(error)) => Err(error),
             Err(Undeliverable::Never(why)) => {
                 tracing::error!(?entry, why, "a delayed message can never be delivered");
-                Ok(())
+                Ok(0)
             }
         }
     }
 
-    fn deliver_record(&self, record: &Record<'_>) -> Result<(), Undeliverable> {
+    fn deliver_record(&self, record: &Record<'_>) -> Result<Appended, Undeliverable> {
         let never = |why: &str| Undeliverable::Never(why.to_owned());
         let properties = str::from_utf8(record.properties).map_err(|error| never(&error.to_string()))?;
         let (topic, queue_id) =
@@ -197,7 +204,7 @@ impl Sinks<'_> {
             tags_code: stored_properties::note(properties).tags_code(),
         };
         match self.store.append(message) {
-            Ok(_) => Ok(()),
+            Ok(appended) => Ok(appended),
             Err(error @ (StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. })) => {
                 Err(Undeliverable::Never(error.to_string()))
             }

@@ -151,13 +151,12 @@ impl SubscriptionGroupTable {
 
     /// Writes `subscriptionGroup.json` if it has changed.
     pub(crate) fn persist(&self) {
-        self.file.save_if_changed(|| StoredGroups {
-            data_version: *self.version.lock().unwrap_or_else(PoisonError::into_inner),
-            subscription_group_table: self
-                .groups
-                .iter()
-                .map(|group| (group.config.group_name.clone(), group.config.clone()))
-                .collect(),
+        self.file.save_if_changed(|| {
+            let named = |group: &SubscriptionGroup| (group.config.group_name.clone(), group.config.clone());
+            Some(StoredGroups {
+                data_version: *self.version.lock().unwrap_or_else(PoisonError::into_inner),
+                subscription_group_table: self.groups.iter().map(|group| named(&group)).collect(),
+            })
         });
     }
 }

@@ -210,7 +210,7 @@ impl TopicTable {
 
     /// Writes `topics.json` if it has changed.
     pub(crate) fn persist(&self) {
-        self.file.save_if_changed(|| self.snapshot());
+        self.file.save_if_changed(|| Some(self.snapshot()));
     }
 
     fn insert(&self, config: TopicConfig, version: MutexGuard<'_, DataVersion>) -> Arc<Topic> {

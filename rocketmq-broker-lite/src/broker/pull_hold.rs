@@ -84,6 +84,12 @@ impl PullHold {
         }
     }
 
+    /// How many pulls wait.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.held.count()
+    }
+
     /// Holds no further pull, and answers those that are held.
     pub(crate) fn close(&self, context: &Context) {
         self.closing.store(true, Ordering::SeqCst);

@@ -24,11 +24,9 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &TaskTracker, stop: &Cancella
     spawn(context, tasks, stop, deliver_and_time_out);
     spawn(context, tasks, stop, expire_clients);
     spawn(context, tasks, stop, move |context| {
-        persist(context, offsets, |context| context.offsets.persist())
+        persist(context, offsets, |context: &Context| context.offsets.persist())
     });
-    spawn(context, tasks, stop, move |context| {
-        persist(context, delays, |context| context.schedule.persist())
-    });
+    spawn(context, tasks, stop, move |context| persist(context, delays, Context::persist_schedule));
 }
 
 fn spawn<F: Future<Output = ()> + Send + 'static>(

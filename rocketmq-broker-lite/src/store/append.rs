@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use rocketmq_protocol::message::MAX_TOPIC_BYTES;
 use rocketmq_protocol::message::properties::MAX_PROPERTIES_BYTES;
 use rocketmq_protocol::message::record::{BLANK_BYTES, Placement, Record, RecordError, place};
-use rocketmq_protocol::message::{MAX_TOPIC_BYTES, SysFlag};
 
 use super::consume_queue::{ConsumeQueue, QueueEntry};
 use super::dispatch::{deliver_time, is_queued, is_storable_topic};
@@ -190,7 +190,7 @@ fn record<'a>(message: &NewMessage<'a>) -> Record<'a> {
         flag: message.flag,
         queue_offset: 0,
         physical_offset: 0,
-        sys_flag: SysFlag(message.sys_flag.0),
+        sys_flag: message.sys_flag,
         born_timestamp: message.born_timestamp,
         born_host: message.born_host,
         store_timestamp: 0,

@@ -191,7 +191,7 @@ impl CommitLog {
 }
 
 /// What fills the end of a file.
-fn blank(remaining: i64) -> [u8; BLANK_BYTES] {
+pub(super) fn blank(remaining: i64) -> [u8; BLANK_BYTES] {
     let mut blank = [0; BLANK_BYTES];
     // A file's remaining bytes as Java writes them: in 32 bits.
     blank[..4].copy_from_slice(&i32::try_from(remaining).unwrap_or(i32::MAX).to_be_bytes());

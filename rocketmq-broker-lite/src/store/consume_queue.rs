@@ -225,8 +225,8 @@ impl ConsumeQueue {
         Ok(())
     }
 
-    /// If everything is on disk, frees the memory for the newest units and forgets that the flush thread knows of this
-    /// queue.
+    /// If everything is on disk, frees the memory for the newest units, closes the files, and forgets that the flush
+    /// thread knows of this queue.
     pub(super) fn rest(&self) -> bool {
         let mut tail = self.lock();
         let max = self.max();
@@ -234,6 +234,8 @@ impl ConsumeQueue {
             return false;
         }
         *tail = Tail { first: max, written: max, synced: max, bytes: Vec::new(), listed: false };
+        drop(tail);
+        self.files.close_handles();
         true
     }
 
@@ -268,6 +270,7 @@ impl ConsumeQueue {
         })?;
         self.rewind(kept)?;
         self.lock().synced = kept;
+        self.files.close_handles();
         Ok(())
     }
 

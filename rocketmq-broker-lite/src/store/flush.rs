@@ -155,10 +155,10 @@ pub(super) fn when_flushed(inner: &Inner, end_offset: i64, timeout: Duration, do
 
 fn run_log(inner: &Inner) {
     while wait_for_log_work(inner) {
-        if inner.poisoned().is_none() {
-            if let Err(error) = inner.log.sync() {
-                inner.poison(error);
-            }
+        if inner.poisoned().is_none()
+            && let Err(error) = inner.log.sync()
+        {
+            inner.poison(error);
         }
         match inner.poisoned() {
             Some(_) => inner.flusher.fail_all(),

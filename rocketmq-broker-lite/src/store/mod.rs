@@ -46,7 +46,7 @@ use checkpoint::Checkpoint;
 use commit_log::CommitLog;
 pub(crate) use config::{FlushDiskType, StoreConfig};
 pub(crate) use consume_queue::QueueEntry;
-pub(crate) use delay_levels::{DelayLevels, DelayLevelsError};
+pub(crate) use delay_levels::DelayLevels;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;

@@ -19,6 +19,8 @@ const MAX_COUNT_ON_DISK: usize = 8;
 const MAX_BYTES_ON_DISK: usize = 64 << 10;
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
 const MAX_SCANNED_BYTES: usize = 16_000;
+/// A longer record's size is compared with its unit's before it is read.
+const UNCHECKED_BYTES: i32 = 1 << 20;
 /// Units are read in pieces of so many.
 const UNITS_AT_ONCE: usize = 64;
 
@@ -207,7 +209,7 @@ impl<'a> Scan<'a> {
         if !(self.pull.wants)(entry.tags_code) {
             return Ok(ControlFlow::Continue(()));
         }
-        if !self.is_readable(entry) {
+        if !self.is_readable(entry)? {
             self.removed = true;
             return Ok(ControlFlow::Continue(()));
         }
@@ -238,12 +240,19 @@ impl<'a> Scan<'a> {
 
     /// Whether a unit points to a place inside a file that is there. Others are units whose records were deleted, or
     /// damaged ones.
-    fn is_readable(&self, entry: &QueueEntry) -> bool {
+    fn is_readable(&self, entry: &QueueEntry) -> Result<bool, StoreError> {
         let end = entry.physical_offset.saturating_add(i64::from(entry.size));
-        entry.size > 0
-            && !entry.is_blank()
-            && entry.physical_offset >= self.log.min_offset()
-            && end <= self.log_end
+        let inside = entry.physical_offset >= self.log.min_offset() && end <= self.log_end;
+        if entry.size <= 0 || entry.is_blank() || !inside {
+            return Ok(false);
+        }
+        if entry.size <= UNCHECKED_BYTES {
+            return Ok(true);
+        }
+        // Memory is taken for the length that the record itself has, too.
+        let mut head = Vec::new();
+        self.log.read(&mut head, size_of::<i32>(), entry.physical_offset)?;
+        Ok(head == entry.size.to_be_bytes())
     }
 
     /// Reads the records of the run.

@@ -8,8 +8,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rocketmq_protocol::message::SysFlag;
-use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_V1, MAGIC_V2, Record, RecordError};
+use rocketmq_protocol::message::record::{BLANK_BYTES, Record, RecordError};
 
 use super::checkpoint::Checkpoint;
 use super::commit_log::CommitLog;
@@ -115,10 +114,11 @@ impl Recovery<'_> {
         let (_, end) = self.log.files().range().unwrap_or((log_start, log_start));
         let mut start = end - self.log.file_size();
         while start > log_start {
-            let mut bytes = Vec::new();
-            self.log.files().read(&mut bytes, PIECE_BYTES, start)?;
-            let stored = first_store_timestamp(&bytes).filter(|timestamp| *timestamp > 0);
-            if stored.is_some_and(|timestamp| timestamp <= self.checkpoint.safe_timestamp()) {
+            // The whole record is checked: a torn one may say that it is as old as it likes.
+            let mut reader = LogReader::new(self.log, start);
+            let first = reader.next_record()?.filter(|record| record.physical_offset == start);
+            let safe = 1..=self.checkpoint.safe_timestamp();
+            if first.is_some_and(|record| safe.contains(&record.store_timestamp)) {
                 break;
             }
             start -= self.log.file_size();
@@ -261,14 +261,4 @@ fn is_good(record: &Record<'_>, bytes: &[u8], position: i64) -> bool {
 /// behind it looks like this.
 fn looks_torn(record: &Record<'_>) -> bool {
     record.topic.ends_with(&[0]) || record.properties.ends_with(&[0])
-}
-
-/// When a file's first record was stored. The record may be longer than `bytes`.
-pub(super) fn first_store_timestamp(bytes: &[u8]) -> Option<i64> {
-    let i32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(i32::from_be_bytes);
-    if !matches!(i32_at(4)?, MAGIC_V1 | MAGIC_V2) {
-        return None;
-    }
-    let at = if SysFlag(i32_at(36)?).has(SysFlag::BORN_HOST_V6) { 68 } else { 56 };
-    bytes.get(at..at + 8)?.try_into().ok().map(i64::from_be_bytes)
 }

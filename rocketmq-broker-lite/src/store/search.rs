@@ -1,7 +1,8 @@
 //! Finding single messages: by place, by time, by offset.
 
 use bytes::Bytes;
-use rocketmq_protocol::message::record::{Record, RecordError};
+use rocketmq_protocol::message::SysFlag;
+use rocketmq_protocol::message::record::{MAGIC_V1, MAGIC_V2, Record, RecordError};
 
 use super::StoreError;
 use super::commit_log::CommitLog;
@@ -94,5 +95,15 @@ fn stored_at(log: &CommitLog, entry: &QueueEntry) -> Result<Option<i64>, StoreEr
     }
     let mut head = Vec::new();
     log.read(&mut head, HEAD_BYTES, entry.physical_offset)?;
-    Ok(super::recovery::first_store_timestamp(&head))
+    Ok(store_timestamp(&head))
+}
+
+/// When the record that begins with `bytes` was stored.
+fn store_timestamp(bytes: &[u8]) -> Option<i64> {
+    let i32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(i32::from_be_bytes);
+    if !matches!(i32_at(4)?, MAGIC_V1 | MAGIC_V2) {
+        return None;
+    }
+    let at = if SysFlag(i32_at(36)?).has(SysFlag::BORN_HOST_V6) { 68 } else { 56 };
+    bytes.get(at..at + 8)?.try_into().ok().map(i64::from_be_bytes)
 }

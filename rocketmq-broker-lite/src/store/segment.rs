@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -100,11 +100,6 @@ impl FileQueue {
     /// The bytes of one file.
     pub(super) fn size(&self) -> i64 {
         self.file_size.cast_signed()
-    }
-
-    /// The directory.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// The places of the first file's first byte and of the byte behind the last file; `None` without files.

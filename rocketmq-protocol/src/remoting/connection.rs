@@ -1,15 +1,14 @@
-//! One connection: its handle and its two tasks.
+//! One connection: what both sides do with it. Its two tasks are in `reader.rs` and `writer.rs`.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,18 +16,10 @@ use tokio_util::task::TaskTracker;
 use super::outbound::Outbound;
 use super::{RemotingError, Responder};
 use crate::command::{Outgoing, RemotingCommand};
-use crate::frame::{MAX_FRAME_BYTES, split_frame};
+use crate::frame::MAX_FRAME_BYTES;
 use crate::header::{HeaderFields, SerializeType};
 use crate::request::Request;
 use crate::session::Session;
-
-/// How much one read asks for: it adapts to the traffic between these bounds.
-const MIN_READ_BYTES: usize = 4 * 1024;
-const MAX_READ_BYTES: usize = 256 * 1024;
-/// How long a closing connection tries to write what is queued.
-const LAST_WRITES: Duration = Duration::from_secs(1);
-/// Peers that answer with this `MQVersion` ordinal (V4_1_0_SNAPSHOT) or a later one read the binary header.
-const BINARY_HEADER_SINCE: i32 = 232;
 
 /// The limits of a connection.
 #[derive(Clone, Debug)]
@@ -76,21 +67,21 @@ pub trait Handler: Send + Sync + 'static {
 /// A handle to one connection; clones are cheap and equal. The connection lives until [`close`](Self::close), its end
 /// at the peer, or the end of whoever started it: dropping handles does not end it.
 #[derive(Clone)]
-pub struct Connection(Arc<Inner>);
+pub struct Connection(pub(super) Arc<Inner>);
 
-type Waiter = oneshot::Sender<Result<RemotingCommand, RemotingError>>;
+pub(super) type Waiter = oneshot::Sender<Result<RemotingCommand, RemotingError>>;
 
-struct Inner {
-    peer_addr: SocketAddr,
-    local_addr: SocketAddr,
-    peer_name: Arc<str>,
-    config: ConnectionConfig,
-    session: Mutex<Session<Waiter>>,
-    outbound: Outbound,
-    peer_reads_binary: AtomicBool,
+pub(super) struct Inner {
+    pub(super) peer_addr: SocketAddr,
+    pub(super) local_addr: SocketAddr,
+    pub(super) peer_name: Arc<str>,
+    pub(super) config: ConnectionConfig,
+    pub(super) session: Mutex<Session<Waiter>>,
+    pub(super) outbound: Outbound,
+    pub(super) peer_reads_binary: AtomicBool,
     /// Grows with every read and write: tells an idle connection from a busy one.
-    activity: AtomicU64,
-    ended: CancellationToken,
+    pub(super) activity: AtomicU64,
+    pub(super) ended: CancellationToken,
 }
 
 impl Connection {
@@ -258,11 +249,11 @@ impl Connection {
         queued.map_err(|error| too_large(error.frame_bytes))
     }
 
-    fn session(&self) -> MutexGuard<'_, Session<Waiter>> {
+    pub(super) fn session(&self) -> MutexGuard<'_, Session<Waiter>> {
         self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cause(&self) -> Arc<str> {
+    pub(super) fn cause(&self) -> Arc<str> {
         self.session().closed().cloned().unwrap_or_else(|| "shut down".into())
     }
 
@@ -272,149 +263,6 @@ impl Connection {
 
     fn closed_error(&self) -> RemotingError {
         RemotingError::Closed { addr: Arc::clone(&self.0.peer_name), cause: self.cause() }
-    }
-
-    // --- the writer task ----------------------------------------------------------------------------------------
-
-    /// Writes what is queued, answers requests whose time is up, and closes the connection when nothing moves.
-    async fn write(self, mut socket: impl AsyncWrite + Unpin) {
-        let mut spare = BytesMut::new();
-        let mut idle = IdleWatch::new(self.0.config.idle_timeout);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.0.ended.cancelled() => break,
-                () = self.0.outbound.filled.notified() => {
-                    let written = self.write_queued(&mut socket, &mut spare).await;
-                    if let Err(error) = written {
-                        self.close(&format!("write failed: {error}"));
-                    }
-                }
-                () = tokio::time::sleep_until(self.next_timer(&idle).into()) => {
-                    self.expire_requests();
-                    if idle.is_over(self.0.activity.load(Ordering::Relaxed)) {
-                        self.close("idle for too long");
-                    }
-                }
-            }
-        }
-        // Responses that are due still go out; a peer that does not take them is not waited for.
-        let last_writes = self.0.outbound.write_to(&mut socket, &mut spare);
-        let _ = tokio::time::timeout(LAST_WRITES, last_writes).await;
-        let _ = tokio::time::timeout(LAST_WRITES, socket.shutdown()).await;
-    }
-
-    async fn write_queued(
-        &self,
-        socket: &mut (impl AsyncWrite + Unpin),
-        spare: &mut BytesMut,
-    ) -> io::Result<()> {
-        // Whoever is about to send gets to do so: more frames a write.
-        tokio::task::yield_now().await;
-        tokio::select! {
-            biased;
-            written = self.0.outbound.write_to(socket, spare) => written?,
-            // A peer that has stopped reading must not keep the connection's end, nor its timers, waiting.
-            () = self.0.ended.cancelled() => {}
-            () = self.stuck() => {}
-        }
-        self.0.activity.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Runs the timers while a write waits for the peer; returns once the peer was silent for too long.
-    async fn stuck(&self) {
-        let mut idle = IdleWatch::new(self.0.config.idle_timeout);
-        while !idle.is_over(self.0.activity.load(Ordering::Relaxed)) {
-            tokio::time::sleep_until(self.next_timer(&idle).into()).await;
-            self.expire_requests();
-        }
-        self.close("the peer takes no data");
-    }
-
-    fn next_timer(&self, idle: &IdleWatch) -> Instant {
-        let deadline = self.session().next_deadline();
-        deadline.map_or(idle.next_check, |deadline| deadline.min(idle.next_check))
-    }
-
-    fn expire_requests(&self) {
-        let expired = self.session().expire(Instant::now());
-        for waiter in expired {
-            let addr = Arc::clone(&self.0.peer_name);
-            // The caller knows its timeout and puts it in.
-            let _ = waiter.send(Err(RemotingError::Timeout { addr, timeout: Duration::ZERO }));
-        }
-    }
-
-    // --- the reader task ----------------------------------------------------------------------------------------
-
-    async fn read(self, mut socket: impl AsyncRead + Unpin, handler: Arc<dyn Handler>) {
-        // Also when a handler panics: the connection must not be left half alive.
-        let _end = CloseOnDrop { connection: &self, handler: &handler };
-        let mut buffer = BytesMut::new();
-        let mut read_bytes = MIN_READ_BYTES;
-        loop {
-            if let Err(cause) = self.dispatch_frames(&mut buffer, &handler) {
-                return self.close(&cause);
-            }
-            tokio::select! {
-                biased;
-                () = self.0.ended.cancelled() => return,
-                got = self.read_more(&mut socket, &mut buffer, &mut read_bytes) => match got {
-                    Ok(0) => return self.close("the peer closed the connection"),
-                    Ok(_) => { self.0.activity.fetch_add(1, Ordering::Relaxed); }
-                    Err(error) => return self.close(&format!("read failed: {error}")),
-                }
-            }
-        }
-    }
-
-    /// Reads once. A peer that does not take its responses is not read from.
-    async fn read_more(
-        &self,
-        socket: &mut (impl AsyncRead + Unpin),
-        buffer: &mut BytesMut,
-        read_bytes: &mut usize,
-    ) -> io::Result<usize> {
-        self.0.outbound.room().await;
-        buffer.reserve(*read_bytes);
-        let free = buffer.capacity() - buffer.len();
-        let got = socket.read_buf(buffer).await?;
-        if got == free {
-            *read_bytes = (*read_bytes * 2).min(MAX_READ_BYTES);
-        } else if got < *read_bytes / 4 {
-            *read_bytes = (*read_bytes / 2).max(MIN_READ_BYTES);
-        }
-        Ok(got)
-    }
-
-    fn dispatch_frames(&self, buffer: &mut BytesMut, handler: &Arc<dyn Handler>) -> Result<(), String> {
-        while let Some(frame) =
-            split_frame(buffer, self.0.config.max_frame_bytes).map_err(|e| e.to_string())?
-        {
-            let command = RemotingCommand::decode(frame).map_err(|error| error.to_string())?;
-            if command.is_response() {
-                self.complete(command);
-            } else {
-                let responder = Responder::new(self.clone(), &command);
-                handler.handle(command, responder);
-            }
-        }
-        Ok(())
-    }
-
-    fn complete(&self, response: RemotingCommand) {
-        if response.version() >= BINARY_HEADER_SINCE {
-            self.0.peer_reads_binary.store(true, Ordering::Relaxed);
-        }
-        let waiter = self.session().complete(response.opaque());
-        match waiter {
-            // The caller may have gone away meanwhile.
-            Some(waiter) => drop(waiter.send(Ok(response))),
-            None => {
-                tracing::debug!(peer = %self.0.peer_name, opaque = response.opaque(), "a response nobody waits for")
-            }
-        }
     }
 }
 
@@ -449,41 +297,5 @@ impl Drop for ForgetOnDrop<'_> {
         if let Some(opaque) = self.opaque {
             self.connection.session().complete(opaque);
         }
-    }
-}
-
-/// Ends the connection with its reader.
-struct CloseOnDrop<'a> {
-    connection: &'a Connection,
-    handler: &'a Arc<dyn Handler>,
-}
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.connection.close("shut down");
-        self.handler.disconnected(self.connection, &self.connection.cause());
-    }
-}
-
-/// Notices when a counter has not moved for a whole timeout.
-struct IdleWatch {
-    timeout: Duration,
-    next_check: Instant,
-    last_seen: u64,
-}
-
-impl IdleWatch {
-    fn new(timeout: Duration) -> Self {
-        Self { timeout, next_check: Instant::now() + timeout, last_seen: 0 }
-    }
-
-    fn is_over(&mut self, activity: u64) -> bool {
-        if Instant::now() < self.next_check {
-            return false;
-        }
-        let idle = activity == self.last_seen;
-        self.last_seen = activity;
-        self.next_check = Instant::now() + self.timeout;
-        idle
     }
 }

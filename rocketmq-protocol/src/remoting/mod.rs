@@ -10,7 +10,9 @@ mod connection;
 mod error;
 mod listener;
 mod outbound;
+mod reader;
 mod responder;
+mod writer;
 
 pub use connect::connect;
 pub use connection::{Connection, ConnectionConfig, Handler};

@@ -1,4 +1,5 @@
 //! Promises of the store.
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 
 mod append;
 mod faults;
@@ -53,7 +54,7 @@ fn message<'a>(topic: &'a ByteString, queue_id: i32, body: &'a [u8]) -> NewMessa
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body,
-        properties: "",
+        properties: "KEYS\u{1}k\u{2}",
         tags_code: 0,
     }
 }

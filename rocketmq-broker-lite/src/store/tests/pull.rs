@@ -158,3 +158,20 @@ fn no_message_is_found_where_none_begins() {
         assert_eq!(store.message_at(offset).is_ok(), starts.contains(&offset), "at {offset}");
     }
 }
+
+#[test]
+fn a_unit_that_claims_a_huge_record_takes_no_memory_for_it() {
+    let directory = temp();
+    let config = StoreConfig { mapped_file_size_commit_log: 8 << 20, ..small(directory.path()) };
+    let store = open(config);
+    let topic = ByteString::from("T");
+    let body = vec![1; 2 << 20];
+    for _ in 0..2 {
+        store.append(message(&topic, 0, &body)).unwrap();
+    }
+    let huge = QueueEntry { queue_offset: 2, physical_offset: 0, size: 3 << 20, tags_code: 0 };
+    store.inner.queues.find("T", 0).unwrap().put(&huge).unwrap();
+    assert_eq!(store.pull("T", 0, 2, 32, 1 << 20, &all).status, PullStatus::MessageWasRemoving);
+    let pulled = store.pull("T", 0, 0, 32, 8 << 20, &all);
+    assert_eq!((pulled.count, Record::parse(&pulled.body).unwrap().body.len()), (1, 2 << 20));
+}

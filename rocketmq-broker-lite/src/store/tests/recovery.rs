@@ -56,11 +56,11 @@ fn a_killed_process_loses_nothing_that_was_appended() {
 fn a_torn_tail_of_every_length_is_cut_behind_the_last_whole_record() {
     let (origin, config) = (temp(), |root: &Path| small(root));
     let store = open(config(origin.path()));
-    let appended = fill(&store, "T", 0, 4);
+    let appended = fill(&store, "T", 0, 3);
     crash(store);
     let whole = fs::read(log_file(origin.path(), 0)).unwrap();
     let size = i64::from(appended[0].size);
-    for kept in 0..=appended[3].end_offset() {
+    for kept in 0..=appended[2].end_offset() {
         let directory = temp();
         fs::create_dir_all(directory.path().join("commitlog")).unwrap();
         fs::write(directory.path().join("abort"), "").unwrap();
@@ -70,7 +70,7 @@ fn a_torn_tail_of_every_length_is_cut_behind_the_last_whole_record() {
         let store = open(config(directory.path()));
         // A last record that only lacks zeros is whole.
         let expected = match torn == whole {
-            true => 4,
+            true => 3,
             false => kept / size,
         };
         assert_eq!(store.inner.log.max_offset(), expected * size, "{kept} bytes kept");
@@ -81,6 +81,31 @@ fn a_torn_tail_of_every_length_is_cut_behind_the_last_whole_record() {
         let bytes = fs::read(log_file(directory.path(), 0)).unwrap();
         let end = ((expected + 1) * size) as usize;
         assert!(bytes[end..].iter().all(|byte| *byte == 0), "nothing of the torn record is left");
+    }
+}
+
+/// A header whose last bytes are missing names a time long ago. It must not make recovery pass over the file before.
+#[test]
+fn a_torn_first_record_of_a_file_makes_nothing_look_safe() {
+    let origin = temp();
+    let store = open(small(origin.path()));
+    fill(&store, "T", 0, 1);
+    store.close().unwrap();
+    let store = open(small(origin.path()));
+    let first = fill(&store, "T", 0, 4).pop().unwrap();
+    assert_eq!(first.physical_offset, 1000);
+    crash(store);
+    let whole = fs::read(log_file(origin.path(), 1000)).unwrap();
+    for kept in 0..first.size as usize {
+        fs::write(origin.path().join("abort"), "").unwrap();
+        fs::remove_dir_all(origin.path().join("consumequeue")).unwrap();
+        let mut torn = whole.clone();
+        torn[kept..].fill(0);
+        fs::write(log_file(origin.path(), 1000), torn).unwrap();
+        let store = open(small(origin.path()));
+        assert_eq!(store.max_offset("T", 0), 4, "{kept} bytes kept");
+        assert_eq!(read_queues(&store), scan_log(&store));
+        crash(store);
     }
 }
 
@@ -280,7 +305,7 @@ fn tear(root: &Path, end: i64, bytes: i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn queues_are_what_the_log_says_through_any_life(steps in proptest::collection::vec(step(), 1..60)) {
         let directory = temp();

@@ -26,7 +26,7 @@ impl Inner {
         futures_util::future::join_all(commits).await;
     }
 
-    async fn commit_one(&self, held: &ProcessQueue, offset: i64) {
+    pub(super) async fn commit_one(&self, held: &ProcessQueue, offset: i64) {
         let queue = &held.queue;
         let Some(addr) = self.instance.routes().master_addr(queue.broker_name()) else { return };
         let request = UpdateConsumerOffsetRequest {

@@ -149,8 +149,8 @@ impl DefaultMQPushConsumer {
         self.check_open()?;
         validate::topic(topic)?;
         let subscription = Arc::new(selector.into().subscription(topic, now_ms())?);
-        self.0.inner.subscriptions_mut(|subscriptions| subscriptions.insert(topic.to_owned(), subscription));
         self.0.inner.find_route(topic).await?;
+        self.0.inner.subscriptions_mut(|subscriptions| subscriptions.insert(topic.to_owned(), subscription));
         self.0.inner.instance.heartbeat().await;
         self.0.inner.rebalance_soon();
         Ok(())

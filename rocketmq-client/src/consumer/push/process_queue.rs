@@ -91,13 +91,6 @@ impl ProcessQueue {
         }
     }
 
-    /// Goes on at another offset, because the broker says that the old one is out of range.
-    pub(super) fn jump(&self, next_offset: i64) {
-        let mut held = self.held();
-        held.next_offset = next_offset;
-        held.moved = true;
-    }
-
     /// These messages are done with: consumed, or safe at the broker to come again.
     pub(super) fn done(&self, offsets: impl Iterator<Item = i64>) {
         let mut held = self.held();

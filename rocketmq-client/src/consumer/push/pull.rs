@@ -14,6 +14,7 @@ use super::Inner;
 use super::process_queue::ProcessQueue;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
+use crate::instance::GroupMember;
 
 /// How long the broker may hold a pull that finds nothing.
 const BROKER_SUSPEND: Duration = Duration::from_secs(15);
@@ -96,12 +97,7 @@ async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &
     }
     position.broker_id = bounds.suggest_which_broker_id;
     if answer.code() == ResponseCode::PullOffsetMoved.as_i32() {
-        tracing::warn!(
-            queue = %queue.queue, asked = position.offset, next = bounds.next_begin_offset,
-            min = bounds.min_offset, max = bounds.max_offset,
-            "the offset is out of range: consumption goes on where the broker says"
-        );
-        queue.jump(bounds.next_begin_offset);
+        correct_offset(consumer, queue, position.offset, &bounds).await;
     } else if answer.is_success() {
         let messages = decode(consumer, queue, &subscription, &answer, &bounds)?;
         submit(consumer, queue, messages, bounds.next_begin_offset).await;
@@ -110,6 +106,21 @@ async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &
     }
     position.offset = bounds.next_begin_offset;
     Ok(())
+}
+
+/// The broker does not have the offset that was asked for: what it says instead is committed, and the queue is taken
+/// anew from there.
+async fn correct_offset(consumer: &Inner, queue: &ProcessQueue, asked: i64, bounds: &PullMessageResponse) {
+    tracing::warn!(
+        queue = %queue.queue, asked, next = bounds.next_begin_offset,
+        min = bounds.min_offset, max = bounds.max_offset,
+        "the offset is out of range: consumption goes on where the broker says"
+    );
+    consumer.commit_one(queue, bounds.next_begin_offset).await;
+    consumer.queues().remove(&queue.queue);
+    consumer.rebalance_soon();
+    // Last: it ends the task that runs this.
+    queue.drop_now();
 }
 
 fn request(
@@ -156,6 +167,11 @@ fn decode(
             continue;
         }
         message.set_broker_name(queue.queue.broker_name_shared().clone());
+        if message.property(names::TRAN_MSG) == Some("true")
+            && let Some(id) = message.property(names::UNIQ_KEY).map(str::to_owned)
+        {
+            message.set_transaction_id(id);
+        }
         let properties = message.properties_mut();
         properties.set(names::MIN_OFFSET, &min_offset);
         properties.set(names::MAX_OFFSET, &max_offset);

@@ -14,7 +14,7 @@ use rocketmq_protocol::request::ConsumerListRequest;
 
 use super::process_queue::ProcessQueue;
 use super::{Inner, pull, start_offset};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How often the share is looked at without a reason.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -60,8 +60,14 @@ impl Inner {
                 let mut queues = route.subscribe.clone();
                 members.sort_unstable();
                 queues.sort_unstable();
-                if queues.is_empty() || members.is_empty() {
+                if queues.is_empty() {
                     return Ok(());
+                }
+                if !members.iter().any(|member| *member == **self.instance.client_id()) {
+                    // A broker that was restarted, or that has not heard of this consumer yet.
+                    self.instance.heartbeat().await;
+                    let why = "the broker does not count this consumer among its group yet";
+                    return Err(Error::new(ErrorKind::NoRoute, why).of_topic(&**topic));
                 }
                 let strategy = &self.config.allocate_message_queue_strategy;
                 strategy.allocate(&self.config.consumer_group, self.instance.client_id(), &queues, &members)
@@ -103,8 +109,11 @@ impl Inner {
                 Err(error) => last = Some(error),
             }
         }
-        // A broker that does not know the group yet: the next heartbeat will tell it.
-        last.map_or(Ok(Vec::new()), Err)
+        // A broker that does not know the group answers with an error too.
+        match last {
+            Some(error) if error.kind() != ErrorKind::Broker => Err(error),
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn drop_queues_of_other_topics(&self, topics: &[ByteString]) {

@@ -1,0 +1,128 @@
+//! Pulls that wait for a message.
+
+use super::*;
+
+/// Starts a pull and returns once the broker holds it.
+async fn held<'a>(
+    broker: &TestBroker,
+    client: &'a Client,
+    request: &'a PullMessageRequest,
+) -> std::pin::Pin<Box<dyn Future<Output = PullAnswer> + 'a>> {
+    let before = broker.broker.context.held.count();
+    let mut pulling: std::pin::Pin<Box<dyn Future<Output = PullAnswer> + 'a>> =
+        Box::pin(client.pull(request));
+    let holds = eventually("the pull is held", async || broker.broker.context.held.count() > before);
+    tokio::select! {
+        biased;
+        answer = &mut pulling => panic!("answered at once: {} {}", answer.code, answer.remark),
+        () = holds => {}
+    }
+    pulling
+}
+
+#[tokio::test]
+async fn a_message_with_a_wanted_tag_wakes_a_pull_and_another_does_not() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "first", &[]).await;
+    let request = waiting_pull("T", 0, 1, "A");
+    let pulling = held(&broker, &consumer, &request).await;
+    producer.send("T", "other tag", &[("TAGS", "B")]).await;
+    assert_eq!(broker.broker.context.held.count(), 1, "still held");
+    producer.send("T", "wanted", &[("TAGS", "A")]).await;
+    let answer = pulling.await;
+    assert_eq!((answer.code, answer.bodies()), (0, vec!["wanted".to_owned()]));
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_check_wakes_a_pull_for_other_tags_so_that_it_goes_on() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "first", &[]).await;
+    let request = waiting_pull("T", 0, 1, "A");
+    let pulling = held(&broker, &consumer, &request).await;
+    producer.send("T", "other tag", &[("TAGS", "B")]).await;
+    broker.clock.advance(Duration::from_secs(6));
+    let answer = pulling.await;
+    assert_eq!((answer.code, answer.next_offset()), (20, 2));
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn when_its_time_is_up_a_pull_is_answered_19() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "first", &[]).await;
+    let request = waiting_pull("T", 0, 1, "*");
+    let pulling = held(&broker, &consumer, &request).await;
+    broker.clock.advance(Duration::from_secs(16));
+    let answer = pulling.await;
+    assert_eq!((answer.code, &*answer.remark, answer.next_offset()), (19, "OFFSET_OVERFLOW_ONE", 1));
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_has_never_had_a_message_can_be_waited_for() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "in queue 0", &[]).await;
+    let request = waiting_pull("T", 2, 0, "*");
+    let pulling = held(&broker, &consumer, &request).await;
+    producer.call(&SendMessageRequest { queue_id: 2, ..send_request("T", &[]) }, "in queue 2").await;
+    assert_eq!(pulling.await.bodies(), ["in queue 2"]);
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_pull_whose_connection_ends_is_forgotten() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "first", &[]).await;
+    let request = waiting_pull("T", 0, 1, "*");
+    let pulling = held(&broker, &consumer, &request).await;
+    drop(pulling);
+    drop(consumer);
+    eventually("nothing is held", async || broker.broker.context.held.count() == 0).await;
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn shutdown_answers_the_pulls_that_wait() {
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "first", &[]).await;
+    let request = waiting_pull("T", 0, 1, "*");
+    let pulling = held(&broker, &consumer, &request).await;
+    let (answer, ()) = tokio::join!(pulling, broker.broker.shutdown());
+    assert_eq!(answer.code, 19);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wake_up_is_missed_between_the_look_and_the_wait() {
+    const MESSAGES: usize = 2_000;
+    let broker = TestBroker::start().await;
+    let (producer, consumer) = (broker.client().await, broker.client().await);
+    producer.send("T", "0", &[]).await;
+    let sending = async {
+        for number in 1..MESSAGES {
+            producer.send("T", &number.to_string(), &[]).await;
+        }
+    };
+    let receiving = async {
+        let mut next = 0;
+        while next < MESSAGES {
+            // A missed wake-up would cost five seconds until the next check, or the whole time.
+            let request = PullMessageRequest {
+                suspend_timeout_millis: 3_600_000,
+                ..waiting_pull("T", 0, i64::try_from(next).unwrap(), "*")
+            };
+            for body in consumer.pull(&request).await.bodies() {
+                assert_eq!(body, next.to_string());
+                next += 1;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, async { tokio::join!(sending, receiving) }).await.unwrap();
+    broker.broker.shutdown().await;
+}
