@@ -11,6 +11,9 @@ use serde_json::json;
 use crate::proc_stat::Proc;
 use crate::{Failure, Json};
 
+/// `mappedFileSizeCommitLog`.
+const COMMIT_LOG_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// What is written, and where.
 #[derive(Args, Debug)]
 pub(crate) struct FsyncOptions {
@@ -32,6 +35,8 @@ pub(super) fn measure(options: &FsyncOptions) -> Result<Json, Failure> {
         Some(dir) => tempfile::tempfile_in(dir)?,
         None => tempfile::tempfile()?,
     };
+    // As a commit log file is: of its full length from the beginning, so that writing does not lengthen it.
+    file.set_len(COMMIT_LOG_FILE_BYTES)?;
     let records = vec![b'x'; options.record * options.per_sync];
     let cpu_before = Proc::own_thread().cpu_seconds()?;
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! What is measured once and against nothing else: the machine's floors, start-up, footprint.
+//! What is measured once and against nothing else: start-up and footprint.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,12 +19,6 @@ const IDLE: Duration = Duration::from_secs(2);
 /// The figures.
 #[derive(Debug, Serialize)]
 pub(super) struct Alone {
-    /// For messages of 1 KiB.
-    pub(super) echo_1k: Json,
-    /// For messages of 128 bytes.
-    pub(super) echo_128: Json,
-    /// Of 1, 16 and 64 records a sync.
-    pub(super) fsync: Vec<Json>,
     /// Of the embedded cluster and of a consumer's first message.
     pub(super) start_up: Json,
     pub(super) cold_start_ms: Vec<f64>,
@@ -36,28 +30,13 @@ pub(super) struct Alone {
 impl Alone {
     pub(super) async fn measure(dir: &Path) -> Result<Self, Failure> {
         let (cold_start_ms, idle_rss_kb) = footprint(dir).await?;
-        let mut fsync = Vec::new();
-        for per_sync in ["1", "16", "64"] {
-            let mut command =
-                this_program(["floor", "fsync", "--seconds", "1.5", "--per-sync", per_sync, "--dir"])?;
-            command.arg(dir);
-            fsync.push(figures(command).await?);
-        }
         Ok(Self {
-            echo_1k: echo("1300").await?,
-            echo_128: echo("400").await?,
-            fsync,
             start_up: figures(this_program(["start-up"])?).await?,
             cold_start_ms,
             idle_rss_kb,
             binaries: ["mqbroker", "mqnamesrv", "mqtools", "bench"].map(with_size).to_vec(),
         })
     }
-}
-
-async fn echo(request_bytes: &str) -> Result<Json, Failure> {
-    let arguments = ["floor", "echo", "--seconds", "1.5", "--answer", "250", "--inflight", "16", "--request"];
-    figures(this_program(arguments.into_iter().chain([request_bytes]))?).await
 }
 
 async fn footprint(dir: &Path) -> Result<(Vec<f64>, u64), Failure> {

@@ -5,14 +5,18 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::workload::{Kind, Workload};
+use super::workload::{Floor, Kind, Workload};
 use super::{QuickOptions, Session};
 use crate::child::{self, this_program};
 use crate::lite::LiteBroker;
 use crate::proc_stat::Proc;
 use crate::real::RealBroker;
 use crate::serve::Flush;
+use crate::table::number_or_dash;
 use crate::{Failure, Json};
+
+/// How long each measurement of a floor takes.
+const FLOOR_SECONDS: &str = "0.8";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Client {
@@ -62,6 +66,15 @@ pub(super) struct Run {
     pub(super) figures: Json,
 }
 
+/// One measurement of a floor.
+#[derive(Debug, Serialize)]
+pub(super) struct FloorRun {
+    pub(super) name: &'static str,
+    pub(super) round: usize,
+    #[serde(flatten)]
+    pub(super) figures: Json,
+}
+
 /// The brokers, running side by side; only one is used at a time.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -73,7 +86,7 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) async fn start(session: &mut Session, flush: Flush) -> Result<Self, Failure> {
         let version = session.options.real_version.clone();
-        let name = if flush == Flush::Sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" };
+        let name = flush_name(flush);
         session.say(&format!("starting the real broker {version} and broker-lite, {name}"));
         let real = RealBroker::start(&session.options.scripts, session.dir(), &version, flush).await;
         let real = real
@@ -97,6 +110,9 @@ impl Pair {
         for round in 1..=session.options.rounds {
             for (client, broker) in CONTENDERS {
                 self.run_once(session, workload, round, client, broker).await?;
+            }
+            for floor in workload.floors() {
+                measure_floor(session, floor, round).await?;
             }
         }
         Ok(())
@@ -125,8 +141,7 @@ impl Pair {
         let what = format!("{}, round {round}: {client:?} on {broker:?}", workload.name);
         match measured {
             Ok(figures) => {
-                let rate = crate::table::number_or_dash(figures.get("msgs_per_s").and_then(Value::as_f64));
-                session.say(&format!("{what}: {rate} msgs/s"));
+                session.say(&format!("{what}: {} msgs/s", rate(&figures)));
                 if figures.get("errors").is_some_and(|errors| *errors != 0) {
                     session.note(format!(
                         "{what} had errors: {}",
@@ -154,7 +169,7 @@ impl Pair {
 
     /// What the brokers' processes took of memory so far.
     pub(super) fn memory(&self) -> Vec<Value> {
-        let flush = format!("{:?}", self.flush);
+        let flush = flush_name(self.flush);
         let brokers = [Broker::Real, Broker::Lite];
         let known = brokers.into_iter().filter_map(|broker| Some((broker, self.address(broker)?.1)));
         known
@@ -174,6 +189,29 @@ impl Pair {
             Broker::Real => self.real.as_ref().map(|real| (real.namesrv.as_str(), real.pid)),
         }
     }
+}
+
+async fn measure_floor(session: &mut Session, floor: &Floor, round: usize) -> Result<(), Failure> {
+    let mut command = this_program(["floor"])?;
+    command.args(floor.arguments.split(' ')).args(["--seconds", FLOOR_SECONDS]);
+    if floor.arguments.starts_with("fsync") {
+        command.arg("--dir").arg(session.dir());
+    }
+    let figures = child::figures(command).await?;
+    session.say(&format!("{}, round {round}: {} msgs/s", floor.name, rate(&figures)));
+    session.floors.push(FloorRun { name: floor.name, round, figures });
+    Ok(())
+}
+
+fn flush_name(flush: Flush) -> &'static str {
+    match flush {
+        Flush::Sync => "SYNC_FLUSH",
+        Flush::Async => "ASYNC_FLUSH",
+    }
+}
+
+fn rate(figures: &Json) -> String {
+    number_or_dash(figures.get("msgs_per_s").and_then(Value::as_f64))
 }
 
 async fn fill(namesrv: &str, workload: &Workload, options: &QuickOptions) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use crate::Failure;
 use crate::java::JavaClient;
 use crate::serve::Flush;
 use alone::Alone;
-use contest::{Pair, Run};
+use contest::{FloorRun, Pair, Run};
 use workload::Workload;
 
 /// How much is measured. The defaults end within five minutes.
@@ -78,14 +78,14 @@ pub(crate) async fn run(options: QuickOptions) -> Result<(), Failure> {
 async fn compare(options: QuickOptions) -> Result<(), Failure> {
     let mut session = Session::begin(options).await?;
     let machine = report::machine();
-    session.say("floors, start-up and footprint");
+    session.say("start-up and footprint");
     let alone = Alone::measure(session.dir()).await?;
     session.stage(Flush::Sync).await?;
     session.stage(Flush::Async).await?;
     if let Some(file) = &session.options.json {
         let all = json!({
             "machine": machine, "options": format!("{:?}", session.options), "notes": session.notes,
-            "alone": alone, "brokers": session.brokers, "runs": session.runs,
+            "alone": alone, "brokers": session.brokers, "runs": session.runs, "floors": session.floors,
         });
         std::fs::write(file, format!("{all:#}\n"))?;
         session.say(&format!("all figures are in {}", file.display()));
@@ -105,6 +105,7 @@ struct Session {
     /// What was left out, and why.
     notes: Vec<String>,
     runs: Vec<Run>,
+    floors: Vec<FloorRun>,
     brokers: Vec<serde_json::Value>,
 }
 
@@ -118,6 +119,7 @@ impl Session {
             java: None,
             notes: Vec::new(),
             runs: Vec::new(),
+            floors: Vec::new(),
             brokers: Vec::new(),
             options,
         };

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use super::alone::Alone;
 use super::contest::{Broker, CONTENDERS, Client};
-use super::workload::{self, Kind, Workload};
+use super::workload::{self, Floor, Workload};
 use super::{QuickOptions, Session};
 use crate::Json;
-use crate::serve::Flush;
 use crate::table::{Table, median, number, number_or_dash};
 
 /// What it was measured on.
@@ -114,19 +113,18 @@ impl Report<'_> {
                 number_or_dash(cell.median("rss_peak_kb").map(|kb| kb / 1024.0)),
             ]);
         }
-        if let Some((name, floor)) = self.floor_of(workload) {
-            let figure = |key| floor.get(key).and_then(Value::as_f64);
-            let rate = figure("msgs_per_s");
-            let [dash, another_dash, no_memory] = std::array::from_fn(|_| "-".to_owned());
+        if let Some(floor) = workload.own_floor() {
+            let cell = self.floor(floor);
+            let [no_p50, no_p99, no_memory] = std::array::from_fn(|_| "-".to_owned());
             table.row([
                 "floor".to_owned(),
-                name.to_owned(),
-                number_or_dash(rate),
-                number_or_dash(ratio(rate, java_on_java)),
-                dash,
-                another_dash,
-                number_or_dash(figure("client_us_per_msg")),
-                number_or_dash(figure("broker_us_per_msg").or(figure("us_per_msg"))),
+                floor.arguments.split(' ').next().unwrap_or_default().to_owned(),
+                cell.rates(),
+                number_or_dash(ratio(cell.median("msgs_per_s"), java_on_java)),
+                no_p50,
+                no_p99,
+                number_or_dash(cell.median("client_us_per_msg")),
+                number_or_dash(cell.median("broker_us_per_msg").or(cell.median("us_per_msg"))),
                 no_memory,
             ]);
         }
@@ -134,22 +132,14 @@ impl Report<'_> {
     }
 
     fn floors(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["floor", "msgs/s", "µs/msg a side"]);
-        let figure = |floor: &Json, key: &str| floor.get(key).and_then(Value::as_f64);
-        for (name, echo) in [("1,300/250", &self.alone.echo_1k), ("400/250", &self.alone.echo_128)] {
-            let sides =
-                ["client_us_per_msg", "broker_us_per_msg"].map(|key| number_or_dash(figure(echo, key)));
+        let mut table = Table::new(["floor", "msgs/s", "µs/msg, client side", "µs/msg, broker side"]);
+        for floor in workload::FLOORS {
+            let cell = self.floor(floor);
             table.row([
-                format!("loopback echo of {name} bytes, 16 in flight"),
-                number_or_dash(figure(echo, "msgs_per_s")),
-                sides.join(" / "),
-            ]);
-        }
-        for fsync in &self.alone.fsync {
-            table.row([
-                format!("write + fdatasync of 1,124 bytes, {} a sync", fsync["per_sync"]),
-                number_or_dash(figure(fsync, "msgs_per_s")),
-                number_or_dash(figure(fsync, "us_per_msg")),
+                floor.name.to_owned(),
+                cell.rates(),
+                number_or_dash(cell.median("client_us_per_msg")),
+                number_or_dash(cell.median("broker_us_per_msg").or(cell.median("us_per_msg"))),
             ]);
         }
         writeln!(f, "\n## Floors\n\n{table}")
@@ -169,7 +159,7 @@ impl Report<'_> {
         }
         for broker in &self.session.brokers {
             let peak = broker["rss_peak_kb"].as_f64().map(|kb| kb / 1024.0);
-            let name = format!("broker {}, {}_FLUSH: peak RSS, MiB", broker["broker"], broker["flush"]);
+            let name = format!("broker {}, {}: peak RSS, MiB", broker["broker"], broker["flush"]);
             table.row([name.replace('"', ""), number_or_dash(peak), String::new()]);
         }
         for (name, bytes) in &self.alone.binaries {
@@ -191,7 +181,7 @@ impl Report<'_> {
         let ours_on_lite = |name| cell(name, Client::Ours, Broker::Lite);
         let (sync, flush) = ("sync, 16 tasks, 1 KiB", "SYNC_FLUSH sync, 16 tasks, 1 KiB");
         let start_up = |key: &str| self.alone.start_up.get(key).and_then(|values| median(numbers(values)));
-        let fsync_16 = self.alone.fsync.get(1).and_then(|floor| floor.get("msgs_per_s")?.as_f64());
+        let fsync_16 = self.floor(workload::FSYNC_16).median("msgs_per_s");
         let flushed = ours_on_lite(flush).and_then(|cell| cell.median("msgs_per_s"));
         let mut table = Table::new(["wanted", "measured"]);
         let rows = [
@@ -220,13 +210,10 @@ impl Report<'_> {
         Cell(of_cell.map(|run| &run.figures).collect())
     }
 
-    fn floor_of(&self, workload: &Workload) -> Option<(&'static str, &Json)> {
-        match (workload.kind, workload.flush, workload.size) {
-            (Kind::Sync, Flush::Sync, _) => Some(("fdatasync, 16 a sync", self.alone.fsync.get(1)?)),
-            (Kind::Sync, Flush::Async, 128) => Some(("bare echo", &self.alone.echo_128)),
-            (Kind::Sync, Flush::Async, _) => Some(("bare echo", &self.alone.echo_1k)),
-            _ => None,
-        }
+    fn floor(&self, floor: Floor) -> Cell<'_> {
+        Cell(
+            self.session.floors.iter().filter(|run| run.name == floor.name).map(|run| &run.figures).collect(),
+        )
     }
 
     fn client_name(&self, client: Client) -> String {

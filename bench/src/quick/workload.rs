@@ -35,7 +35,51 @@ pub(super) fn all() -> Vec<Workload> {
     ]
 }
 
+/// What the machine allows at best, measured by `bench floor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floor {
+    pub(super) name: &'static str,
+    pub(super) arguments: &'static str,
+}
+
+pub(super) const ECHO_1K: Floor = Floor {
+    name: "bare echo of 1,300/250 bytes, 16 in flight",
+    arguments: "echo --request 1300 --answer 250 --inflight 16",
+};
+pub(super) const ECHO_128: Floor = Floor {
+    name: "bare echo of 400/250 bytes, 16 in flight",
+    arguments: "echo --request 400 --answer 250 --inflight 16",
+};
+pub(super) const FSYNC_1: Floor =
+    Floor { name: "write + fdatasync of 1,124 bytes, 1 a sync", arguments: "fsync --per-sync 1" };
+pub(super) const FSYNC_16: Floor =
+    Floor { name: "write + fdatasync of 1,124 bytes, 16 a sync", arguments: "fsync --per-sync 16" };
+pub(super) const FSYNC_64: Floor =
+    Floor { name: "write + fdatasync of 1,124 bytes, 64 a sync", arguments: "fsync --per-sync 64" };
+
+/// All floors, in the order in which they are shown.
+pub(super) const FLOORS: [Floor; 5] = [ECHO_1K, ECHO_128, FSYNC_1, FSYNC_16, FSYNC_64];
+
 impl Workload {
+    /// The floors that are measured in each round of this workload, so that they meet the same minutes.
+    pub(super) fn floors(&self) -> &'static [Floor] {
+        match (self.kind, self.flush, self.size) {
+            (Kind::Sync, Flush::Sync, _) => &[FSYNC_1, FSYNC_16, FSYNC_64],
+            (Kind::Sync, Flush::Async, 1024) => &[ECHO_1K, ECHO_128],
+            _ => &[],
+        }
+    }
+
+    /// The floor that does the same work.
+    pub(super) fn own_floor(&self) -> Option<Floor> {
+        match (self.kind, self.flush, self.size) {
+            (Kind::Sync, Flush::Sync, _) => Some(FSYNC_16),
+            (Kind::Sync, Flush::Async, 128) => Some(ECHO_128),
+            (Kind::Sync, Flush::Async, _) => Some(ECHO_1K),
+            _ => None,
+        }
+    }
+
     pub(super) fn mode(&self) -> &'static str {
         match self.kind {
             Kind::Sync => "sync",
