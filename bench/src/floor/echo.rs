@@ -46,6 +46,7 @@ pub(super) fn measure(options: &EchoOptions) -> Result<Json, Failure> {
     let figures = json!({
         "mode": "echo", "request": request, "answer": answer, "inflight": options.inflight,
         "msgs": asked.messages, "seconds": seconds, "msgs_per_s": asked.messages as f64 / seconds,
+        "msgs_per_write": asked.messages as f64 / asked.writes as f64,
         "client_us_per_msg": us_per_message(&asked), "broker_us_per_msg": us_per_message(&answered),
     });
     Ok(figures.as_object().cloned().unwrap_or_default())
@@ -53,6 +54,9 @@ pub(super) fn measure(options: &EchoOptions) -> Result<Json, Failure> {
 
 struct Side {
     messages: u64,
+    /// Fewer than messages: the more requests a write carries, the less each costs. It is the scheduler's doing whether
+    /// the sides wake each other for a few or for the whole window, so the floor may differ threefold between runs.
+    writes: u64,
     cpu_seconds: f64,
 }
 
@@ -62,15 +66,18 @@ fn ask(mut stream: TcpStream, options: &EchoOptions) -> io::Result<Side> {
     let mut answers = vec![0; options.answer * options.inflight];
     let cpu_before = Proc::own_thread().cpu_seconds()?;
     let closes = Instant::now() + Duration::from_secs_f64(options.seconds);
-    let (mut free, mut pending, mut messages) = (options.inflight, 0, 0);
+    let (mut free, mut pending, mut messages, mut writes) = (options.inflight, 0, 0, 0);
     while Instant::now() < closes {
-        stream.write_all(&requests[..free * options.request])?;
+        if free > 0 {
+            stream.write_all(&requests[..free * options.request])?;
+            writes += 1;
+        }
         pending += stream.read(&mut answers)?;
         free = pending / options.answer;
         pending %= options.answer;
         messages += free as u64;
     }
-    Ok(Side { messages, cpu_seconds: Proc::own_thread().cpu_seconds()? - cpu_before })
+    Ok(Side { messages, writes, cpu_seconds: Proc::own_thread().cpu_seconds()? - cpu_before })
 }
 
 /// Answers whatever has come in whole, in one write, until the other side leaves.
@@ -79,7 +86,7 @@ fn answer_all(mut stream: TcpStream, request: usize, answer: usize) -> io::Resul
     let mut requests = vec![0; request * MOST_AT_ONCE];
     let answers = vec![b'y'; answer * (MOST_AT_ONCE + 1)];
     let cpu_before = Proc::own_thread().cpu_seconds()?;
-    let (mut pending, mut messages) = (0, 0);
+    let (mut pending, mut messages, mut writes) = (0, 0, 0);
     loop {
         match stream.read(&mut requests) {
             Ok(0) => break,
@@ -90,12 +97,13 @@ fn answer_all(mut stream: TcpStream, request: usize, answer: usize) -> io::Resul
         let whole = pending / request;
         pending %= request;
         messages += whole as u64;
+        writes += u64::from(whole > 0);
         match stream.write_all(&answers[..whole * answer]) {
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => break,
             written => written?,
         }
     }
-    Ok(Side { messages, cpu_seconds: Proc::own_thread().cpu_seconds()? - cpu_before })
+    Ok(Side { messages, writes, cpu_seconds: Proc::own_thread().cpu_seconds()? - cpu_before })
 }
 
 #[cfg(test)]

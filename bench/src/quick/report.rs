@@ -100,6 +100,9 @@ impl Report<'_> {
         let java_on_java = self.cell(workload, Client::Java, Broker::Real).median("msgs_per_s");
         for (client, broker) in CONTENDERS {
             let cell = self.cell(workload, client, broker);
+            if cell.0.is_empty() {
+                continue;
+            }
             let rate = cell.median("msgs_per_s");
             table.row([
                 self.client_name(client),
@@ -132,12 +135,14 @@ impl Report<'_> {
     }
 
     fn floors(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["floor", "msgs/s", "µs/msg, client side", "µs/msg, broker side"]);
+        let mut table =
+            Table::new(["floor", "msgs/s", "msgs a write", "µs/msg, client side", "µs/msg, broker side"]);
         for floor in workload::FLOORS {
             let cell = self.floor(floor);
             table.row([
                 floor.name.to_owned(),
                 cell.rates(),
+                number_or_dash(cell.median("msgs_per_write").or(cell.median("per_sync"))),
                 number_or_dash(cell.median("client_us_per_msg")),
                 number_or_dash(cell.median("broker_us_per_msg").or(cell.median("us_per_msg"))),
             ]);
