@@ -151,7 +151,6 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         flush_commit_log_least_pages: config.flush_commit_log_least_pages,
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
         flush_interval_consume_queue: config.flush_interval_consume_queue,
-        sync_flush_timeout: config.sync_flush_timeout,
         max_message_size: config.max_message_size,
         delay_levels,
     }

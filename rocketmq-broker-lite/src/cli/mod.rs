@@ -17,6 +17,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs a program to its end. An error becomes one line on stderr and exit code 1.
 fn run<F: Future<Output = Result<(), Failure>>>(name: &str, program: impl FnOnce() -> F) -> ExitCode {
     log_to_stderr();
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(program()));
     match ended {
@@ -40,6 +41,16 @@ fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+/// Raises the number of open files to what the system allows, as the JVM does: a queue that is in use holds one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // A server with fewer files is still a server.
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
 }
 
 /// The signals that ask a server to stop. They are caught from the moment this is made.

@@ -151,7 +151,6 @@ fn announce(inner: &Inner, messages: &[NewMessage<'_>], appended: &[Appended]) {
             queue_id: message.queue_id,
             queue_offset: appended.queue_offset,
             tags_code: tags_code(inner, message, appended.store_timestamp),
-            store_timestamp: appended.store_timestamp,
         });
     }
 }

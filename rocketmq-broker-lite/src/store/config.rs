@@ -36,8 +36,6 @@ pub(crate) struct StoreConfig {
     pub(crate) flush_commit_log_thorough_interval: Duration,
     /// How often consume queues are written to their files. Default 1 s.
     pub(crate) flush_interval_consume_queue: Duration,
-    /// How long a synchronous flush may take before the producer is told of a timeout. Default 5 s.
-    pub(crate) sync_flush_timeout: Duration,
     /// The longest body in bytes. Default 4 MiB.
     pub(crate) max_message_size: usize,
     /// What the delay levels mean.
@@ -55,7 +53,6 @@ impl Default for StoreConfig {
             flush_commit_log_least_pages: 4,
             flush_commit_log_thorough_interval: Duration::from_secs(10),
             flush_interval_consume_queue: Duration::from_secs(1),
-            sync_flush_timeout: Duration::from_secs(5),
             max_message_size: 4 << 20,
             delay_levels: DelayLevels::default(),
         }

@@ -66,6 +66,4 @@ pub(crate) struct Arrival<'a> {
     pub(crate) queue_offset: i64,
     /// What the consume queue keeps of it.
     pub(crate) tags_code: i64,
-    /// When it was stored, in milliseconds since 1970.
-    pub(crate) store_timestamp: i64,
 }

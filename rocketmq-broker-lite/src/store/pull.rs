@@ -76,8 +76,6 @@ pub(crate) struct Pulled {
     pub(crate) max_offset: i64,
     /// Whole records, one behind the other.
     pub(crate) body: Bytes,
-    /// How many records.
-    pub(crate) count: usize,
 }
 
 /// What is asked for.
@@ -104,7 +102,6 @@ impl Pull<'_> {
             min_offset,
             max_offset,
             body: Bytes::new(),
-            count: 0,
         };
         let Some(queue) = queue else { return answer(PullStatus::NoMatchedLogicQueue, 0) };
         if max_offset == 0 {
@@ -287,7 +284,7 @@ impl<'a> Scan<'a> {
             (0, false) => PullStatus::NoMatchedMessage,
             _ => PullStatus::Found,
         };
-        let (next_begin_offset, count) = (self.next, self.count);
-        Pulled { status, next_begin_offset, body: self.body.into(), count, ..empty }
+        let next_begin_offset = self.next;
+        Pulled { status, next_begin_offset, body: self.body.into(), ..empty }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::config::{BrokerConfig, FlushDiskType, NamesrvConfig};
 use crate::error::StartError;
 use crate::nameserver::NameServer;
@@ -44,6 +45,7 @@ pub struct TestCluster {
     brokers: Vec<Broker>,
     namesrv: NameServer,
     namesrv_addr: String,
+    clock: Clock,
     store_dirs: Vec<PathBuf>,
     directory: Mutex<Option<TempDir>>,
 }
@@ -96,6 +98,12 @@ impl TestCluster {
     #[must_use]
     pub fn store_dirs(&self) -> &[PathBuf] {
         &self.store_dirs
+    }
+
+    /// Moves the time of the name server and the brokers ahead: delayed messages and retries come due at once. Clients do
+    /// not notice; silence of more than 120 s on this clock counts as their end, until their next heartbeat.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// Stops the brokers, then the name server, and removes the directory. Further calls do nothing.
@@ -157,12 +165,14 @@ impl TestClusterBuilder {
     /// See [`StartError`]; nothing is left behind.
     pub async fn start(self) -> Result<TestCluster, StartError> {
         let directory = tempfile::Builder::new().prefix("rocketmq-test-").tempdir().map_err(no_directory)?;
-        let namesrv = NameServer::start(NamesrvConfig::default()).await?;
+        let clock = Clock::default();
+        let namesrv = NameServer::start_with_clock(NamesrvConfig::default(), clock.clone()).await?;
         let namesrv_addr = namesrv.addr().to_string();
         let mut cluster = TestCluster {
             brokers: Vec::new(),
             namesrv,
             namesrv_addr,
+            clock,
             store_dirs: Vec::new(),
             directory: Mutex::new(None),
         };
@@ -170,7 +180,7 @@ impl TestClusterBuilder {
             let config =
                 self.broker_config(&format!("broker-{letter}"), &cluster.namesrv_addr, directory.path());
             cluster.store_dirs.push(config.store_path_root_dir.clone());
-            cluster.brokers.push(start_broker(config, &cluster.namesrv).await?);
+            cluster.brokers.push(start_broker(config, cluster.clock.clone(), &cluster.namesrv).await?);
         }
         cluster.directory = Mutex::new(Some(directory));
         Ok(cluster)
@@ -201,8 +211,12 @@ impl fmt::Debug for TestClusterBuilder {
 }
 
 /// Starts a broker and waits until the name server knows it.
-async fn start_broker(config: BrokerConfig, namesrv: &NameServer) -> Result<Broker, StartError> {
-    let broker = Broker::start(config.clone()).await?;
+async fn start_broker(
+    config: BrokerConfig,
+    clock: Clock,
+    namesrv: &NameServer,
+) -> Result<Broker, StartError> {
+    let broker = Broker::start_with_clock(config.clone(), clock).await?;
     let advertised = config.advertised_addr(broker.addr());
     let registered = tokio::time::timeout(REGISTRATION_TIMEOUT, namesrv.wait_for_broker(&advertised));
     registered.await.map_err(|late| StartError::Register {

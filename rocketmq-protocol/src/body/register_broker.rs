@@ -103,3 +103,37 @@ fn parse_topic(line: &[u8]) -> Result<TopicConfig, RegisterBodyError> {
     })();
     parsed.ok_or_else(|| RegisterBodyError::BadTopic(line.chars().take(200).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn push_sized(out: &mut Vec<u8>, text: &str) {
+        out.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    fn compressed(plain: &[u8]) -> Bytes {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn every_truncation_of_a_compressed_body_is_an_error() {
+        let mut plain = Vec::new();
+        push_sized(&mut plain, r#"{"counter":1,"timestamp":2}"#);
+        plain.extend_from_slice(&1u32.to_be_bytes());
+        push_sized(&mut plain, "T 4 8 6 SINGLE_TAG");
+        push_sized(&mut plain, "[]");
+        let body = RegisterBrokerBody::decode(&compressed(&plain), true).unwrap();
+        let topic = &body.topic_config_serialize_wrapper.topic_config_table["T"];
+        assert_eq!((topic.read_queue_nums, topic.write_queue_nums, topic.perm), (4, 8, 6));
+        for end in 0..plain.len() {
+            assert!(RegisterBrokerBody::decode(&compressed(&plain[..end]), true).is_err(), "{end} bytes");
+        }
+        let whole = compressed(&plain);
+        assert!(RegisterBrokerBody::decode(&whole.slice(..whole.len() / 2), true).is_err());
+    }
+}

@@ -33,8 +33,10 @@ impl fmt::Display for SendStatus {
 }
 
 /// The broker's answer to a send. Java: `SendResult`.
+///
+/// A status other than [`SendStatus::SendOk`] means that the message is stored, but less safely than the broker is
+/// configured to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a status other than SEND_OK means that the message is stored less safely than configured"]
 pub struct SendResult {
     /// How safely the message is held.
     pub send_status: SendStatus,

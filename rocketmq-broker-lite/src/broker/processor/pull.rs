@@ -39,6 +39,8 @@ pub(crate) struct PullPlan {
     max_messages: usize,
     /// How many bytes at the most.
     max_bytes: usize,
+    /// The request itself said what it wants; else the group's heartbeats do.
+    says_what_it_wants: bool,
 }
 
 /// Answers a pull, or holds it until there is something to answer.
@@ -64,10 +66,15 @@ pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Re
     }
 }
 
-/// Answers a pull that was held. It is not held again.
+/// Answers a pull that was held. It is not held again. If the group has come to want something else meanwhile, that is
+/// what it gets.
 pub(crate) fn answer_held(context: &Context, held: HeldPull<Ticket>) {
     let Ticket { plan, responder } = held.ticket;
-    let pulled = plan.pull(context, &held.subscription);
+    let current = match context.consumers.subscription(&plan.group.name, &plan.topic.name) {
+        Subscription::Group { data: Some(data), .. } if !plan.says_what_it_wants => data,
+        _ => held.subscription,
+    };
+    let pulled = plan.pull(context, &current);
     answer(context, &plan, pulled, responder);
 }
 
@@ -174,6 +181,7 @@ fn check(
         offset: header.queue_offset,
         max_messages: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
         max_bytes: header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX),
+        says_what_it_wants: header.sys_flag & pull_sys_flag::SUBSCRIPTION != 0,
     };
     Ok((plan.within_limits(context), wants))
 }

@@ -77,9 +77,7 @@ fn drain(store: &MessageStore, topic: &str, queue_id: i32) -> Vec<Bytes> {
     while next < store.max_offset(topic, queue_id) {
         let pulled = store.pull(topic, queue_id, next, 32, 1 << 20, &all);
         assert_eq!(pulled.status, PullStatus::Found, "at {next}");
-        let split = split(&pulled.body);
-        assert_eq!(split.len(), pulled.count);
-        records.extend(split);
+        records.extend(split(&pulled.body));
         next = pulled.next_begin_offset;
     }
     records

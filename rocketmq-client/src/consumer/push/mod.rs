@@ -83,6 +83,8 @@ struct Inner {
     work: async_channel::Sender<Work>,
     rebalance_wanted: Notify,
     suspended: watch::Sender<bool>,
+    /// Tells pulls that wait at a broker that they ask for what nobody wants any more.
+    subscriptions_changed: watch::Sender<()>,
     /// Ends rebalancing, pulling and committing; what the listener does goes on.
     pulls_stop: CancellationToken,
     tasks: TaskTracker,
@@ -129,6 +131,7 @@ impl DefaultMQPushConsumer {
             work,
             rebalance_wanted: Notify::new(),
             suspended: watch::Sender::new(false),
+            subscriptions_changed: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             workers: TaskTracker::new(),
         });
@@ -150,9 +153,7 @@ impl DefaultMQPushConsumer {
         validate::topic(topic)?;
         let subscription = Arc::new(selector.into().subscription(topic, now_ms())?);
         self.0.inner.find_route(topic).await?;
-        self.0.inner.subscriptions_mut(|subscriptions| subscriptions.insert(topic.to_owned(), subscription));
-        self.0.inner.instance.heartbeat().await;
-        self.0.inner.rebalance_soon();
+        self.0.inner.change_subscriptions(|all| all.insert(topic.to_owned(), subscription)).await;
         Ok(())
     }
 
@@ -162,9 +163,7 @@ impl DefaultMQPushConsumer {
     /// A consumer that was shut down.
     pub async fn unsubscribe(&self, topic: &str) -> Result<()> {
         self.check_open()?;
-        self.0.inner.subscriptions_mut(|subscriptions| subscriptions.remove(topic));
-        self.0.inner.instance.heartbeat().await;
-        self.0.inner.rebalance_soon();
+        self.0.inner.change_subscriptions(|all| all.remove(topic)).await;
         Ok(())
     }
 
@@ -274,11 +273,15 @@ impl Inner {
         self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
 
-    fn subscriptions_mut<T>(
+    /// Changes what is wanted, here and at the brokers, and has pulls that wait there ask anew.
+    async fn change_subscriptions<T>(
         &self,
         change: impl FnOnce(&mut BTreeMap<String, Arc<SubscriptionData>>) -> T,
-    ) -> T {
-        change(&mut self.subscriptions.write().unwrap_or_else(PoisonError::into_inner))
+    ) {
+        change(&mut self.subscriptions.write().unwrap_or_else(PoisonError::into_inner));
+        self.instance.heartbeat().await;
+        self.subscriptions_changed.send_replace(());
+        self.rebalance_soon();
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<MessageQueue, Arc<ProcessQueue>>> {
@@ -293,7 +296,7 @@ impl GroupMember for Inner {
             consume_from_where: match self.config.consume_from_where {
                 ConsumeFromWhere::LastOffset => heartbeat::ConsumeFromWhere::LastOffset,
                 ConsumeFromWhere::FirstOffset => heartbeat::ConsumeFromWhere::FirstOffset,
-                ConsumeFromWhere::Timestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
+                ConsumeFromWhere::AtTimestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
             },
             consume_type: ConsumeType::ConsumePassively,
             group_name: self.config.consumer_group.to_string(),

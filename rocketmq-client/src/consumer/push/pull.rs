@@ -73,39 +73,67 @@ async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &
     let Some(subscription) = consumer.subscription(queue.queue.topic()) else {
         return Err(Error::new(ErrorKind::InvalidArgument, "the topic is not subscribed any more"));
     };
+    let Some(answer) = ask(consumer, queue, &subscription, position).await? else {
+        return Ok(());
+    };
+    let bounds = &answer.bounds;
+    if answer.command.code() == ResponseCode::PullOffsetMoved.as_i32() {
+        correct_offset(consumer, queue, position.offset, bounds).await;
+    } else if answer.command.is_success() {
+        let messages = decode(consumer, queue, &subscription, &answer)?;
+        submit(consumer, queue, messages, bounds.next_begin_offset);
+    } else {
+        queue.advance(bounds.next_begin_offset);
+    }
+    *position = Position { offset: bounds.next_begin_offset, broker_id: bounds.suggest_which_broker_id };
+    Ok(())
+}
+
+/// A broker's answer, and where it leaves the queue.
+struct Answer {
+    command: RemotingCommand,
+    bounds: PullMessageResponse,
+}
+
+/// One pull. `None` if another subscription took the place of this one meanwhile: what it left out may be wanted now.
+async fn ask(
+    consumer: &Inner,
+    queue: &ProcessQueue,
+    subscription: &SubscriptionData,
+    position: &Position,
+) -> Result<Option<Answer>> {
     let addr = consumer.instance.routes().consume_addr(queue.queue.broker_name(), position.broker_id);
     let Some(addr) = addr else {
         let why = format!("no address of broker {} is known", queue.queue.broker_name());
         return Err(Error::new(ErrorKind::NoRoute, why).of_topic(queue.queue.topic()));
     };
     let commit = queue.uncommitted().filter(|offset| *offset > 0 && position.broker_id == 0);
-    let request = request(consumer, queue, &subscription, position.offset, commit);
-    let answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT).await?;
-    let bounds: PullMessageResponse = match ResponseCode::from_i32(answer.code()) {
+    let request = request(consumer, queue, subscription, position.offset, commit);
+    let mut changed = consumer.subscriptions_changed.subscribe();
+    let command = tokio::select! {
+        answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT) => answer?,
+        // The sender lives as long as the consumer.
+        _ = changed.changed() => return Ok(None),
+    };
+    let current = consumer.subscription(queue.queue.topic());
+    if current.is_none_or(|current| current.sub_version != subscription.sub_version) {
+        return Ok(None);
+    }
+    let bounds = match ResponseCode::from_i32(command.code()) {
         Some(
             ResponseCode::Success
             | ResponseCode::PullNotFound
             | ResponseCode::PullRetryImmediately
             | ResponseCode::PullOffsetMoved,
-        ) => answer
-            .header()
-            .map_err(|error| Error::bad_answer("the broker's answer to a pull", error).at(&addr))?,
-        _ => return Err(Error::broker(answer.code(), answer.remark(), &addr)),
+        ) => command.header(),
+        _ => return Err(Error::broker(command.code(), command.remark(), &addr)),
     };
+    let bounds =
+        bounds.map_err(|error| Error::bad_answer("the broker's answer to a pull", error).at(&addr))?;
     if let Some(commit) = commit {
         queue.set_committed(commit);
     }
-    position.broker_id = bounds.suggest_which_broker_id;
-    if answer.code() == ResponseCode::PullOffsetMoved.as_i32() {
-        correct_offset(consumer, queue, position.offset, &bounds).await;
-    } else if answer.is_success() {
-        let messages = decode(consumer, queue, &subscription, &answer, &bounds)?;
-        submit(consumer, queue, messages, bounds.next_begin_offset).await;
-    } else {
-        queue.advance(bounds.next_begin_offset);
-    }
-    position.offset = bounds.next_begin_offset;
-    Ok(())
+    Ok(Some(Answer { command, bounds }))
 }
 
 /// The broker does not have the offset that was asked for: what it says instead is committed, and the queue is taken
@@ -153,12 +181,12 @@ fn decode(
     consumer: &Inner,
     queue: &ProcessQueue,
     subscription: &SubscriptionData,
-    answer: &RemotingCommand,
-    bounds: &PullMessageResponse,
+    answer: &Answer,
 ) -> Result<Vec<MessageExt>> {
+    let bounds = &answer.bounds;
     let (min_offset, max_offset) = (bounds.min_offset.to_string(), bounds.max_offset.to_string());
     let mut messages = Vec::with_capacity(usize::try_from(consumer.config.pull_batch_size).unwrap_or(0));
-    let mut rest = answer.body().clone();
+    let mut rest = answer.command.body().clone();
     while !rest.is_empty() {
         let (mut message, behind) = MessageExt::decode(&rest)
             .map_err(|error| Error::bad_answer("a message of the broker's answer", error))?;
@@ -180,12 +208,7 @@ fn decode(
     Ok(messages)
 }
 
-async fn submit(
-    consumer: &Arc<Inner>,
-    queue: &Arc<ProcessQueue>,
-    messages: Vec<MessageExt>,
-    next_offset: i64,
-) {
+fn submit(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, messages: Vec<MessageExt>, next_offset: i64) {
     let sizes = messages
         .iter()
         .map(|message| (message.queue_offset(), usize::try_from(message.store_size()).unwrap_or_default()));

@@ -27,19 +27,21 @@ pub enum ConsumeFromWhere {
     LastOffset,
     /// At the first message that each queue still has.
     FirstOffset,
-    /// At the first message that was stored at or after a moment, given as `yyyyMMddHHmmss` in the local time zone.
-    Timestamp(String),
+    /// At a moment: made by [`Timestamp`](Self::Timestamp).
+    AtTimestamp(String),
 }
 
 impl ConsumeFromWhere {
-    /// At a moment: `yyyyMMddHHmmss` in the local time zone.
-    pub fn timestamp(at: impl Into<String>) -> Self {
-        Self::Timestamp(at.into())
+    /// At the first message that was stored at or after a moment, given as `yyyyMMddHHmmss` in the local time zone. `start`
+    /// refuses any other form.
+    #[expect(non_snake_case, reason = "it stands beside the variants and takes any kind of string")]
+    pub fn Timestamp(at: impl Into<String>) -> Self {
+        Self::AtTimestamp(at.into())
     }
 
     /// The moment in milliseconds since 1970; `None` for the other variants.
     pub(super) fn timestamp_ms(&self) -> Result<Option<i64>> {
-        let Self::Timestamp(at) = self else { return Ok(None) };
+        let Self::AtTimestamp(at) = self else { return Ok(None) };
         let parse = || {
             let local = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", at)?;
             local.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp().as_millisecond())
@@ -91,8 +93,8 @@ pub(super) async fn find(
         ConsumeFromWhere::FirstOffset => 0,
         ConsumeFromWhere::LastOffset if is_retry => 0,
         ConsumeFromWhere::LastOffset => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::Timestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::Timestamp(_) => {
+        ConsumeFromWhere::AtTimestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
+        ConsumeFromWhere::AtTimestamp(_) => {
             let timestamp = from.timestamp_ms()?.unwrap_or_default();
             let search = SearchOffsetRequest { topic, queue_id, timestamp, broker_name };
             ask(instance, &addr, &search).await?
@@ -119,9 +121,9 @@ mod tests {
     #[test]
     fn moments_are_read_in_java_form() {
         assert_eq!(ConsumeFromWhere::LastOffset.timestamp_ms().unwrap(), None);
-        assert!(ConsumeFromWhere::timestamp("20260101000000").timestamp_ms().unwrap().is_some());
+        assert!(ConsumeFromWhere::Timestamp("20260101000000").timestamp_ms().unwrap().is_some());
         for wrong in ["", "2026", "20261301000000", "yesterday"] {
-            let error = ConsumeFromWhere::timestamp(wrong).timestamp_ms().unwrap_err();
+            let error = ConsumeFromWhere::Timestamp(wrong).timestamp_ms().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{wrong}");
         }
     }
