@@ -1,4 +1,8 @@
 //! A bare echo.
+//!
+//! Its cost is in its system calls and in waking the other side. On two otherwise idle cores each wake-up ends an idle
+//! core's sleep; where both sides share a core (`taskset -c 0`, or because the others are busy) it is a plain switch, and
+//! a message costs half as much. Runs of one machine differ by that much.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -54,8 +58,7 @@ pub(super) fn measure(options: &EchoOptions) -> Result<Json, Failure> {
 
 struct Side {
     messages: u64,
-    /// Fewer than messages: the more requests a write carries, the less each costs. It is the scheduler's doing whether
-    /// the sides wake each other for a few or for the whole window, so the floor may differ threefold between runs.
+    /// Each carries what came in since the last one.
     writes: u64,
     cpu_seconds: f64,
 }
