@@ -1,0 +1,78 @@
+//! Measures our client and broker beside the official Java ones and beside the machine's own floor.
+//!
+//! `quick` compares them all; it starts everything else as child processes of this same program, so that each part can
+//! also be run alone, under a profiler.
+
+mod child;
+mod client;
+mod floor;
+mod java;
+mod lite;
+mod proc_stat;
+mod quick;
+mod real;
+mod serve;
+mod start_up;
+mod table;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What ends a program early: one line for its user.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is measured in a child process comes back as one JSON object on one line.
+type Json = serde_json::Map<String, serde_json::Value>;
+
+/// Measures rocketmq-client and broker-lite beside the Java client, the real Apache RocketMQ, and the machine's floor.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compares everything in one interleaved run of about five minutes and prints tables
+    ///
+    /// Starts the real RocketMQ (needs Java; Maven and the package registry on first use) and broker-lite, and sends and
+    /// consumes with the Java client and with ours on both, by turns. What is not there is skipped, and said so.
+    /// Tables go to standard output, progress to standard error.
+    Quick(quick::QuickOptions),
+    /// Measures a broker through our client and prints one JSON line, with the keys of Bench.java
+    Client(client::ClientOptions),
+    /// Measures what the machine allows at best: a bare loopback echo, a bare write and fdatasync
+    Floor {
+        #[command(subcommand)]
+        floor: floor::Floor,
+    },
+    /// Runs broker-lite with a name server in this process until SIGINT or SIGTERM; prints NAMESRV_ADDR=host:port
+    Serve(serve::ServeOptions),
+    /// Measures starting, in this process: an embedded cluster, and a consumer up to its first message
+    StartUp(start_up::StartUpOptions),
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Quick(options) => block_on(quick::run(options)),
+        Command::Client(options) => block_on(client::run(options)),
+        Command::Floor { floor } => floor::run(&floor),
+        Command::Serve(options) => block_on(serve::run(options)),
+        Command::StartUp(options) => block_on(start_up::run(options)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs on the runtime that programs get from `#[tokio::main]`.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
