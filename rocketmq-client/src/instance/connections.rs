@@ -58,6 +58,11 @@ impl Connections {
         let config = ConnectionConfig::default();
         let connection = Arc::new(connect(addr, self.connect_timeout, config, handler, &self.tasks).await?);
         slot.current.store(Some(Arc::clone(&connection)));
+        // Looked at last: close() ends the tracker first and looks at the slots then, so that no connection is left.
+        if self.tasks.is_closed() {
+            connection.close("the client was shut down");
+            return Err(shut_down());
+        }
         Ok(connection)
     }
 
@@ -75,7 +80,12 @@ impl Connections {
                 addr: addr.into(),
                 source: Arc::new(std::io::ErrorKind::TimedOut.into()),
             })??;
-        connection.invoke(request, body, timeout.saturating_sub(started.elapsed())).await
+        let answer = connection.invoke(request, body, timeout.saturating_sub(started.elapsed())).await;
+        answer.map_err(|error| match error {
+            // As the caller knows it, not less the time for connecting.
+            RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
+            other => other,
+        })
     }
 
     /// The same, where any code but success is an error.
@@ -93,8 +103,9 @@ impl Connections {
         }
     }
 
-    /// Ends every connection.
+    /// Ends every connection, now and for good.
     pub(super) fn close(&self, cause: &str) {
+        self.tasks.close();
         for slot in &self.slots {
             if let Some(connection) = slot.current.swap(None) {
                 connection.close(cause);

@@ -293,7 +293,6 @@ impl ClientInstance {
     fn close(&self) {
         self.stop.cancel();
         self.connections.close("the client was shut down");
-        self.tasks.close();
     }
 }
 
