@@ -49,12 +49,9 @@ impl Connections {
         if let Some(connection) = slot.live() {
             return Ok(connection);
         }
-        let Some(handler) = self.handler.get().map(Arc::clone).filter(|_| !self.tasks.is_closed()) else {
-            return Err(RemotingError::NotSent {
-                addr: addr.into(),
-                cause: "the client was shut down".into(),
-            });
-        };
+        let shut_down =
+            || RemotingError::NotSent { addr: addr.into(), cause: "the client was shut down".into() };
+        let Some(handler) = self.handler.get().map(Arc::clone) else { return Err(shut_down()) };
         let config = ConnectionConfig::default();
         let connection = Arc::new(connect(addr, self.connect_timeout, config, handler, &self.tasks).await?);
         slot.current.store(Some(Arc::clone(&connection)));
