@@ -5,6 +5,7 @@
 
 mod cluster;
 mod collector;
+mod committed;
 mod java;
 mod programs;
 mod raw;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use cluster::{Cluster, unique};
 pub use collector::Collector;
+pub use committed::until_committed;
 pub use java::{Java, md5_of};
 pub use programs::BrokerProcess;
 pub use raw::{RawClient, frame, resident_bytes};

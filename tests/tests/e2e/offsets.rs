@@ -74,6 +74,7 @@ async fn offsets_are_committed_by_the_clock_too() {
         .consume_concurrently(inbox.listener());
     let first = first.start().await.unwrap();
     inbox.ids(ids).await;
+    tests::until_committed(&mq, &group, &topic, 10).await;
     // Another member takes over half of the queues while the first one goes on: none of its messages come again.
     let second = mq.consumer(&group).subscribe(&topic, "*").consume_concurrently(inbox.listener());
     let second = second.start().await.unwrap();

@@ -83,8 +83,8 @@ struct Inner {
     work: async_channel::Sender<Work>,
     rebalance_wanted: Notify,
     suspended: watch::Sender<bool>,
-    /// Tells pulls that wait at a broker that they ask for what nobody wants any more.
-    subscriptions_changed: watch::Sender<()>,
+    /// Has pulls that wait at a broker given up: the consumer was suspended, or wants something else now.
+    pulls_outdated: watch::Sender<()>,
     /// Ends rebalancing, pulling and committing; what the listener does goes on.
     pulls_stop: CancellationToken,
     tasks: TaskTracker,
@@ -131,7 +131,7 @@ impl DefaultMQPushConsumer {
             work,
             rebalance_wanted: Notify::new(),
             suspended: watch::Sender::new(false),
-            subscriptions_changed: watch::Sender::new(()),
+            pulls_outdated: watch::Sender::new(()),
             tasks: TaskTracker::new(),
             workers: TaskTracker::new(),
         });
@@ -167,9 +167,11 @@ impl DefaultMQPushConsumer {
         Ok(())
     }
 
-    /// Stops pulling until [`resume`](Self::resume); messages that were pulled still reach the listener.
+    /// Stops pulling until [`resume`](Self::resume): messages that were pulled still reach the listener, none that is sent
+    /// from now on does.
     pub fn suspend(&self) {
         self.0.inner.suspended.send_replace(true);
+        self.0.inner.pulls_outdated.send_replace(());
     }
 
     /// Pulls again.
@@ -280,7 +282,7 @@ impl Inner {
     ) {
         change(&mut self.subscriptions.write().unwrap_or_else(PoisonError::into_inner));
         self.instance.heartbeat().await;
-        self.subscriptions_changed.send_replace(());
+        self.pulls_outdated.send_replace(());
         self.rebalance_soon();
     }
 

@@ -95,7 +95,7 @@ struct Answer {
     bounds: PullMessageResponse,
 }
 
-/// One pull. `None` if another subscription took the place of this one meanwhile: what it left out may be wanted now.
+/// One pull. `None` if the consumer was suspended or came to want something else meanwhile: then this was not asked.
 async fn ask(
     consumer: &Inner,
     queue: &ProcessQueue,
@@ -109,12 +109,17 @@ async fn ask(
     };
     let commit = queue.uncommitted().filter(|offset| *offset > 0 && position.broker_id == 0);
     let request = request(consumer, queue, subscription, position.offset, commit);
-    let mut changed = consumer.subscriptions_changed.subscribe();
+    let mut outdated = consumer.pulls_outdated.subscribe();
+    if *consumer.suspended.borrow() {
+        return Ok(None);
+    }
     let command = tokio::select! {
-        answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT) => answer?,
+        biased;
         // The sender lives as long as the consumer.
-        _ = changed.changed() => return Ok(None),
+        _ = outdated.changed() => return Ok(None),
+        answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT) => answer?,
     };
+    // A subscription is replaced before it is told to pulls.
     let current = consumer.subscription(queue.queue.topic());
     if current.is_none_or(|current| current.sub_version != subscription.sub_version) {
         return Ok(None);
