@@ -11,8 +11,6 @@ use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, Remotin
 use rocketmq_protocol::request::Request;
 use tokio_util::task::TaskTracker;
 
-use crate::error::{Error, Result};
-
 /// The connections of one client.
 pub(crate) struct Connections {
     slots: DashMap<String, Arc<Slot>>,
@@ -83,21 +81,6 @@ impl Connections {
             RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
             other => other,
         })
-    }
-
-    /// The same, where any code but success is an error.
-    pub(crate) async fn call<R: Request>(
-        &self,
-        addr: &str,
-        request: &R,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Result<RemotingCommand> {
-        let answer = self.invoke(addr, request, body, timeout).await?;
-        match answer.is_success() {
-            true => Ok(answer),
-            false => Err(Error::broker(answer.code(), answer.remark(), addr)),
-        }
     }
 
     /// Ends every connection, now and for good.

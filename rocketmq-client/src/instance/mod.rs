@@ -154,7 +154,11 @@ impl ClientInstance {
         body: Bytes,
         timeout: Duration,
     ) -> Result<RemotingCommand> {
-        self.connections.call(addr, request, body, timeout).await
+        let answer = self.connections.invoke(addr, request, body, timeout).await?;
+        match answer.is_success() {
+            true => Ok(answer),
+            false => Err(Error::broker(answer.code(), answer.remark(), addr)),
+        }
     }
 
     // --- routes -------------------------------------------------------------------------------------------------

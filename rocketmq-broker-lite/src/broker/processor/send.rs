@@ -21,7 +21,7 @@ use super::store_answer;
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
-use crate::store::Appended;
+use crate::store::{Appended, NewMessage};
 
 /// What a scratch buffer may keep for the next message, in bytes.
 const SCRATCH_KEPT_BYTES: usize = 64 * 1024;
@@ -123,6 +123,24 @@ fn message_ids(context: &Context, stored: &Stored) -> ByteString {
         id(appended).push_to(&mut text);
     }
     text.into()
+}
+
+/// What every message of a send has in common; properties, tag and, in a batch, flag and body are to be filled in.
+fn new_message<'a>(context: &Context, received: &'a Received<'_>) -> NewMessage<'a> {
+    NewMessage {
+        topic: &received.place.topic.name,
+        queue_id: received.place.queue_id,
+        flag: received.header.flag,
+        sys_flag: received.place.sys_flag,
+        born_timestamp: received.header.born_timestamp,
+        born_host: received.born_host,
+        store_host: context.place.store_host,
+        reconsume_times: received.header.reconsume_times.unwrap_or(0),
+        prepared_transaction_offset: 0,
+        body: received.body,
+        properties: "",
+        tags_code: 0,
+    }
 }
 
 /// Lends the thread's buffer, empty.

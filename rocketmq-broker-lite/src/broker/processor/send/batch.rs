@@ -5,7 +5,7 @@ use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::batch;
 
 use super::super::store_answer;
-use super::{Received, Stored, with_scratch};
+use super::{Received, Stored, new_message, with_scratch};
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
 use crate::store::NewMessage;
@@ -39,18 +39,11 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
             .iter()
             .zip(&ends)
             .map(|(entry, (start, end, tags_code))| NewMessage {
-                topic: &received.place.topic.name,
-                queue_id: received.place.queue_id,
                 flag: entry.flag,
-                sys_flag: received.place.sys_flag,
-                born_timestamp: received.header.born_timestamp,
-                born_host: received.born_host,
-                store_host: context.place.store_host,
-                reconsume_times: received.header.reconsume_times.unwrap_or(0),
-                prepared_transaction_offset: 0,
                 body: &entry.body,
                 properties: &joined[*start..*end],
                 tags_code: *tags_code,
+                ..new_message(context, received)
             })
             .collect();
         let all = context

@@ -4,7 +4,7 @@ use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::{SCHEDULE_TOPIC, SysFlag, names};
 
 use super::super::store_answer;
-use super::{Received, Stored, with_scratch};
+use super::{Received, Stored, new_message, with_scratch};
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
 use crate::schedule::waiting_queue;
@@ -90,21 +90,4 @@ fn append_delayed(
         .store
         .append(message)
         .map_err(|error| store_answer::refusal(&error, context.config.max_message_size))
-}
-
-fn new_message<'a>(context: &Context, received: &'a Received<'_>) -> NewMessage<'a> {
-    NewMessage {
-        topic: &received.place.topic.name,
-        queue_id: received.place.queue_id,
-        flag: received.header.flag,
-        sys_flag: received.place.sys_flag,
-        born_timestamp: received.header.born_timestamp,
-        born_host: received.born_host,
-        store_host: context.place.store_host,
-        reconsume_times: received.header.reconsume_times.unwrap_or(0),
-        prepared_transaction_offset: 0,
-        body: received.body,
-        properties: "",
-        tags_code: 0,
-    }
 }
