@@ -22,11 +22,22 @@ impl Inner {
     /// Commits what these queues are done with and the brokers do not know yet. A broker that fails is tried again the
     /// next time.
     pub(super) async fn commit(&self, queues: &[Arc<ProcessQueue>]) {
-        let commits = queues.iter().filter_map(|queue| Some(self.commit_one(queue, queue.uncommitted()?)));
+        let commits = queues.iter().filter(|queue| queue.uncommitted().is_some()).map(|queue| async {
+            let _committing = queue.committing.lock().await;
+            if let Some(offset) = queue.uncommitted() {
+                self.tell(queue, offset).await;
+            }
+        });
         futures_util::future::join_all(commits).await;
     }
 
-    pub(super) async fn commit_one(&self, held: &ProcessQueue, offset: i64) {
+    /// Commits this offset, wherever the queue is.
+    pub(super) async fn commit_at(&self, queue: &ProcessQueue, offset: i64) {
+        let _committing = queue.committing.lock().await;
+        self.tell(queue, offset).await;
+    }
+
+    async fn tell(&self, held: &ProcessQueue, offset: i64) {
         let queue = &held.queue;
         let Some(addr) = self.instance.routes().master_addr(queue.broker_name()) else { return };
         let request = UpdateConsumerOffsetRequest {

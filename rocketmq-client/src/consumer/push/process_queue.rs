@@ -28,6 +28,8 @@ pub(super) struct ProcessQueue {
     dropped: CancellationToken,
     /// The offset that the broker knows; -1 for none.
     committed: AtomicI64,
+    /// Held while the broker is told, so that commits arrive in their order.
+    pub(super) committing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl ProcessQueue {
             room: Notify::new(),
             dropped,
             committed: AtomicI64::new(committed.unwrap_or(-1)),
+            committing: tokio::sync::Mutex::new(()),
         }
     }
 

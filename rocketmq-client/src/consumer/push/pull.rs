@@ -107,8 +107,7 @@ async fn ask(
         let why = format!("no address of broker {} is known", queue.queue.broker_name());
         return Err(Error::new(ErrorKind::NoRoute, why).of_topic(queue.queue.topic()));
     };
-    let commit = queue.uncommitted().filter(|offset| *offset > 0 && position.broker_id == 0);
-    let request = request(consumer, queue, subscription, position.offset, commit);
+    let request = request(consumer, queue, subscription, position.offset);
     let mut outdated = consumer.pulls_outdated.subscribe();
     if *consumer.suspended.borrow() {
         return Ok(None);
@@ -135,9 +134,6 @@ async fn ask(
     };
     let bounds =
         bounds.map_err(|error| Error::bad_answer("the broker's answer to a pull", error).at(&addr))?;
-    if let Some(commit) = commit {
-        queue.set_committed(commit);
-    }
     Ok(Some(Answer { command, bounds }))
 }
 
@@ -149,7 +145,7 @@ async fn correct_offset(consumer: &Inner, queue: &ProcessQueue, asked: i64, boun
         min = bounds.min_offset, max = bounds.max_offset,
         "the offset is out of range: consumption goes on where the broker says"
     );
-    consumer.commit_one(queue, bounds.next_begin_offset).await;
+    consumer.commit_at(queue, bounds.next_begin_offset).await;
     consumer.queues().remove(&queue.queue);
     consumer.rebalance_soon();
     // Last: it ends the task that runs this.
@@ -161,17 +157,17 @@ fn request(
     queue: &ProcessQueue,
     subscription: &SubscriptionData,
     queue_offset: i64,
-    commit: Option<i64>,
 ) -> PullMessageRequest {
-    let commit_flag = if commit.is_some() { pull_sys_flag::COMMIT_OFFSET } else { 0 };
     PullMessageRequest {
         consumer_group: consumer.config.consumer_group.clone(),
         topic: queue.queue.topic_shared().clone(),
         queue_id: queue.queue.queue_id(),
         queue_offset,
         max_msg_nums: consumer.config.pull_batch_size,
-        sys_flag: pull_sys_flag::SUSPEND | commit_flag,
-        commit_offset: commit.unwrap_or(0),
+        // Java's pulls may carry an offset to commit. A broker handles pulls and commits on different threads, so such a
+        // one may come to lie over a later commit: these carry none.
+        sys_flag: pull_sys_flag::SUSPEND,
+        commit_offset: 0,
         suspend_timeout_millis: i64::try_from(BROKER_SUSPEND.as_millis()).unwrap_or(i64::MAX),
         subscription: None,
         sub_version: subscription.sub_version,
