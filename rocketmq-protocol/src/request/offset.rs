@@ -37,28 +37,36 @@ header! {
     }
 }
 
-header! {
-    /// A queue's end offset, please. Java: `GetMaxOffsetRequestHeader`.
-    MaxOffsetRequest {
-        /// The topic.
-        topic: ByteString = "topic",
-        /// The queue.
-        queue_id: i32 = "queueId",
-        /// The broker's name.
-        broker_name: Option<ByteString> = "bname",
-    }
+/// A request that names a queue and nothing else.
+macro_rules! queue_header {
+    ($(#[$doc:meta])* $name:ident) => {
+        header! {
+            $(#[$doc])*
+            $name {
+                /// The topic.
+                topic: ByteString = "topic",
+                /// The queue.
+                queue_id: i32 = "queueId",
+                /// The broker's name.
+                broker_name: Option<ByteString> = "bname",
+            }
+        }
+    };
 }
 
-header! {
+queue_header! {
+    /// A queue's end offset, please. Java: `GetMaxOffsetRequestHeader`.
+    MaxOffsetRequest
+}
+
+queue_header! {
     /// A queue's first offset, please. Java: `GetMinOffsetRequestHeader`.
-    MinOffsetRequest {
-        /// The topic.
-        topic: ByteString = "topic",
-        /// The queue.
-        queue_id: i32 = "queueId",
-        /// The broker's name.
-        broker_name: Option<ByteString> = "bname",
-    }
+    MinOffsetRequest
+}
+
+queue_header! {
+    /// The time of a queue's first message, please. Java: `GetEarliestMsgStoretimeRequestHeader`.
+    EarliestStoreTimeRequest
 }
 
 header! {
@@ -70,18 +78,6 @@ header! {
         queue_id: i32 = "queueId",
         /// The moment, in milliseconds since 1970.
         timestamp: i64 = "timestamp",
-        /// The broker's name.
-        broker_name: Option<ByteString> = "bname",
-    }
-}
-
-header! {
-    /// The time of a queue's first message, please. Java: `GetEarliestMsgStoretimeRequestHeader`.
-    EarliestStoreTimeRequest {
-        /// The topic.
-        topic: ByteString = "topic",
-        /// The queue.
-        queue_id: i32 = "queueId",
         /// The broker's name.
         broker_name: Option<ByteString> = "bname",
     }

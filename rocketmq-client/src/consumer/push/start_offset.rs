@@ -117,6 +117,108 @@ async fn ask<R: Request<Response = OffsetResponse>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientConfig;
+    use crate::instance::Membership;
+    use rocketmq_protocol::body::json;
+    use rocketmq_protocol::body::route::{BrokerData, QueueData, TopicRouteData, perm};
+    use rocketmq_protocol::code::RequestCode;
+    use rocketmq_protocol::command::RemotingCommand;
+    use rocketmq_protocol::header::NoFields;
+    use rocketmq_protocol::remoting::{Handler, Listener, ListenerConfig, Responder};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use tokio_util::task::TaskTracker;
+
+    const MAX_OFFSET: i64 = 100;
+    const OFFSET_OF_MOMENT: i64 = 42;
+    const COMMITTED: i64 = 7;
+
+    /// Name server and broker in one: every topic is here, and only the group `known` has committed anything.
+    struct OldBroker;
+
+    impl Handler for OldBroker {
+        fn handle(&self, request: RemotingCommand, responder: Responder) {
+            let offset = match RequestCode::from_i32(request.code()) {
+                Some(RequestCode::GetRouteInfoByTopic) => {
+                    let route = route(&responder.connection().local_addr().to_string());
+                    return responder.success(&NoFields, json::to_vec(&route).unwrap().into());
+                }
+                Some(RequestCode::QueryConsumerOffset)
+                    if request.field("consumerGroup").unwrap() == "known" =>
+                {
+                    COMMITTED
+                }
+                Some(RequestCode::QueryConsumerOffset) => {
+                    return responder.error(
+                        ResponseCode::QueryNotFound,
+                        "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first",
+                    );
+                }
+                Some(RequestCode::GetMaxOffset) => MAX_OFFSET,
+                Some(RequestCode::SearchOffsetByTimestamp) => OFFSET_OF_MOMENT,
+                _ => return responder.error(ResponseCode::RequestCodeNotSupported, "not in this test"),
+            };
+            responder.success(&OffsetResponse { offset }, Bytes::new());
+        }
+    }
+
+    fn route(addr: &str) -> TopicRouteData {
+        let broker = BrokerData {
+            broker_addrs: BTreeMap::from([(0, addr.to_owned())]),
+            broker_name: "old".into(),
+            cluster: "C".into(),
+        };
+        let queues = QueueData {
+            broker_name: "old".into(),
+            perm: perm::READ | perm::WRITE,
+            read_queue_nums: 1,
+            write_queue_nums: 1,
+            topic_sys_flag: 0,
+        };
+        TopicRouteData { broker_datas: vec![broker], queue_datas: vec![queues], ..TopicRouteData::default() }
+    }
+
+    async fn start() -> (Listener, Membership) {
+        let addr = "127.0.0.1:0".parse().unwrap();
+        let listener =
+            Listener::bind(addr, ListenerConfig::default(), Arc::new(OldBroker), TaskTracker::new())
+                .await
+                .unwrap();
+        let namesrv_addr = Some(listener.local_addr().to_string());
+        let config = ClientConfig { namesrv_addr, ..ClientConfig::default() };
+        let instance = ClientInstance::join(&config).await.unwrap();
+        for topic in ["T", "%RETRY%new"] {
+            instance.route(&topic.into(), None).await.unwrap();
+        }
+        (listener, instance)
+    }
+
+    #[tokio::test]
+    async fn without_a_committed_offset_consumption_begins_as_javas_table_says() {
+        let (_listener, instance) = start().await;
+        let moment = ConsumeFromWhere::Timestamp("20260101000000");
+        let table = [
+            (ConsumeFromWhere::LastOffset, "T", MAX_OFFSET),
+            (ConsumeFromWhere::LastOffset, "%RETRY%new", 0),
+            (ConsumeFromWhere::FirstOffset, "T", 0),
+            (ConsumeFromWhere::FirstOffset, "%RETRY%new", 0),
+            (moment.clone(), "T", OFFSET_OF_MOMENT),
+            (moment, "%RETRY%new", MAX_OFFSET),
+        ];
+        for (from, topic, expected) in table {
+            let queue = MessageQueue::new(topic, "old", 0);
+            let start = find(&instance, "new", &queue, &from).await.unwrap();
+            assert_eq!((start.offset, start.committed), (expected, None), "{from:?} of {topic}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_committed_offset_comes_before_everything() {
+        let (_listener, instance) = start().await;
+        let queue = MessageQueue::new("T", "old", 0);
+        let start = find(&instance, "known", &queue, &ConsumeFromWhere::LastOffset).await.unwrap();
+        assert_eq!((start.offset, start.committed), (COMMITTED, Some(COMMITTED)));
+    }
 
     #[test]
     fn moments_are_read_in_java_form() {
