@@ -29,8 +29,8 @@ pub(crate) struct PublishQueue {
 }
 
 impl TopicRoute {
-    pub(crate) fn new(topic: &ByteString, data: TopicRouteData) -> Self {
-        let data = data.sorted();
+    /// What follows from a route whose lists are sorted.
+    fn new(topic: &ByteString, data: TopicRouteData) -> Self {
         let publish = publish_queues(topic, &data);
         let subscribe = subscribe_queues(topic, &data);
         Self { data, publish, subscribe, next: AtomicUsize::new(rand::random::<u32>() as usize) }

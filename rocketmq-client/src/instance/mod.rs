@@ -246,7 +246,7 @@ impl ClientInstance {
 
     // --- groups -------------------------------------------------------------------------------------------------
 
-    /// Several producers of one group may share an instance.
+    /// A group has one producer in an instance.
     pub(crate) fn add_producer(&self, group: &str) -> Result<()> {
         match self.groups().producers.insert(group.to_owned()) {
             true => Ok(()),

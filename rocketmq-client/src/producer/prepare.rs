@@ -38,7 +38,7 @@ impl Prepared {
             body = compress_zlib(&body, config.compress_level).into();
             sys_flag = sys_flag.with_compression(CompressionType::Zlib);
         }
-        let header = header(config, &message, sys_flag, now);
+        let header = header(config, message, sys_flag, now);
         Self { msg_id, body, header }
     }
 
@@ -58,7 +58,7 @@ impl Prepared {
         let envelope = Message::new(messages[0].topic_shared().clone(), "")
             .wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
         let header =
-            SendMessageRequest { batch: Some(true), ..header(config, &envelope, SysFlag::default(), now) };
+            SendMessageRequest { batch: Some(true), ..header(config, envelope, SysFlag::default(), now) };
         Ok(Self { msg_id: ids.into(), body, header })
     }
 }
@@ -113,18 +113,19 @@ fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> ByteSt
     id.into()
 }
 
-fn header(config: &ProducerConfig, message: &Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {
-    let mut properties = message.properties().clone();
-    let is_retry = message.topic().starts_with(RETRY_TOPIC_PREFIX);
+fn header(config: &ProducerConfig, message: Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {
+    let (topic, flag) = (message.topic_shared().clone(), message.get_flag());
+    let mut properties = message.into_properties();
+    let is_retry = topic.starts_with(RETRY_TOPIC_PREFIX);
     SendMessageRequest {
         producer_group: config.producer_group.clone(),
-        topic: message.topic_shared().clone(),
+        topic,
         default_topic: config.auto_create.key.clone(),
         default_topic_queue_nums: config.auto_create.queue_nums,
         queue_id: 0,
         sys_flag: sys_flag.0,
         born_timestamp: now,
-        flag: message.get_flag(),
+        flag,
         // In a retry topic these two travel as fields of their own.
         reconsume_times: Some(if is_retry { take_number(&mut properties, names::RECONSUME_TIME) } else { 0 }),
         max_reconsume_times: is_retry.then(|| take_number(&mut properties, names::MAX_RECONSUME_TIMES)),

@@ -213,11 +213,10 @@ fn may_try_again(error: &Error) -> bool {
 fn give_up(topic: &str, elapsed: Duration, mut attempts: Vec<Attempt>) -> Error {
     match attempts.pop() {
         Some(only) if attempts.is_empty() => only.error.of_topic(topic),
-        Some(last) => {
-            attempts.push(last);
+        last => {
+            attempts.extend(last);
             Error::after_attempts(topic, elapsed, attempts)
         }
-        None => Error::after_attempts(topic, elapsed, attempts),
     }
 }
 

@@ -139,6 +139,12 @@ impl Message {
         &self.properties
     }
 
+    /// All properties, without a copy.
+    #[must_use]
+    pub fn into_properties(self) -> Properties {
+        self.properties
+    }
+
     /// The tag.
     #[must_use]
     pub fn get_tags(&self) -> Option<&str> {
