@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::route::{MASTER_ID, TopicRouteData, perm};
 use rocketmq_protocol::message::MessageQueue;
+use rocketmq_protocol::message::wire::WireMessageQueue;
 
 /// A topic's route and what follows from it. It never changes: a new route takes its place.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue
     for data in data.queue_datas.iter().filter(|data| data.perm & perm::WRITE != 0) {
         let Some(broker_addr) = master(&data.broker_name) else { continue };
         queues.extend((0..data.write_queue_nums).map(|queue_id| PublishQueue {
-            queue: MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id),
+            queue: MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
@@ -81,7 +82,7 @@ fn ordered_queues(
         let Some((broker, count)) = part.split_once(':') else { continue };
         let (Ok(count), Some(broker_addr)) = (count.trim().parse::<i32>(), master(broker)) else { continue };
         queues.extend((0..count).map(|queue_id| PublishQueue {
-            queue: MessageQueue::new(topic.clone(), broker, queue_id),
+            queue: MessageQueue::shared(topic.clone(), broker.into(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
@@ -92,7 +93,7 @@ fn subscribe_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<MessageQue
     let readable = data.queue_datas.iter().filter(|data| data.perm & perm::READ != 0);
     let queues = readable.flat_map(|data| {
         (0..data.read_queue_nums)
-            .map(|queue_id| MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id))
+            .map(|queue_id| MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id))
     });
     queues.collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::message::wire::{WireMessage, WireMessageQueue};
 use rocketmq_protocol::message::{MessageQueue, SendResult, SendStatus};
 use rocketmq_protocol::request::{SendMessageRequest, SendMessageResponse};
 use tokio::time::Instant;
@@ -236,21 +237,18 @@ fn send_result(answer: &RemotingCommand, prepared: &Prepared, queue: &PublishQue
         .map_err(|error| Error::bad_answer("the broker's answer to a send", error).at(&*queue.broker_addr))?;
     let message_queue = match header.queue_id == queue.queue.queue_id() {
         true => queue.queue.clone(),
-        false => MessageQueue::new(
+        false => MessageQueue::shared(
             queue.queue.topic_shared().clone(),
             queue.queue.broker_name_shared().clone(),
             header.queue_id,
         ),
     };
-    Ok(SendResult {
-        send_status,
-        msg_id: prepared.msg_id.clone(),
-        offset_msg_id: Some(header.msg_id),
-        message_queue,
-        queue_offset: header.queue_offset,
-        transaction_id: header.transaction_id,
-        region_id: header.region_id,
-        trace_on: header.trace_on.as_deref() != Some("false"),
-        recall_handle: header.recall_handle,
-    })
+    let mut result =
+        SendResult::new(send_status, prepared.msg_id.clone(), message_queue, header.queue_offset);
+    result.offset_msg_id = Some(header.msg_id);
+    result.transaction_id = header.transaction_id;
+    result.region_id = header.region_id;
+    result.trace_on = header.trace_on.as_deref() != Some("false");
+    result.recall_handle = header.recall_handle;
+    Ok(result)
 }
