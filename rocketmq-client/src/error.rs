@@ -6,6 +6,8 @@ use std::time::Duration;
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::remoting::RemotingError;
 
+use crate::instance::Panic;
+
 /// The result of every call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -43,6 +45,9 @@ pub enum ErrorKind {
     BadAnswer,
     /// The client was shut down.
     Closed,
+    /// Code of the program's own, such as a selector or a strategy, panicked: [`std::error::Error::source`] says with
+    /// what words.
+    Panicked,
 }
 
 /// Why a call failed: one cheap-to-move value that answers what was tried, where, what came back, whether to try
@@ -94,6 +99,11 @@ impl Error {
 
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the client was shut down; start a new one")
+    }
+
+    /// Code of the program's own panicked; `what` names it.
+    pub(crate) fn panicked(what: &str, panic: Panic) -> Self {
+        Self::new(ErrorKind::Panicked, format!("{what} panicked: {panic}")).with_source(panic)
     }
 
     /// A broker's answer other than success.

@@ -1,25 +1,24 @@
 //! What all producers and consumers of one client id share: connections, routes, heartbeats.
 
-mod connections;
+mod door;
 mod duties;
+mod groups;
 mod identity;
 mod inbound;
 mod membership;
 mod name_servers;
 mod registry;
+mod supervise;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
-use rocketmq_protocol::body::heartbeat::ConsumerData;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::route::{TopicRouteData, perm};
 use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::request::{Request, RouteInfoRequest};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -29,21 +28,15 @@ use crate::config::ClientConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::route::{RouteTable, TopicRoute};
 
-use connections::Connections;
+use groups::Groups;
 use identity::MessageIds;
 use name_servers::NameServers;
 
+pub(crate) use door::{Answer, Door};
+pub(crate) use groups::{ConsumerMember, ProducerMember};
 pub(crate) use identity::now_ms;
 pub(crate) use membership::Membership;
-
-/// A consumer as its instance sees it.
-pub(crate) trait GroupMember: Send + Sync {
-    /// What heartbeats say of it.
-    fn consumer_data(&self) -> ConsumerData;
-
-    /// The group or a route has changed.
-    fn rebalance_soon(&self);
-}
+pub(crate) use supervise::{Panic, guarded, guarded_async, supervised};
 
 /// How an unknown topic is to be created by the first send to it.
 #[derive(Clone, Debug)]
@@ -58,22 +51,16 @@ pub(crate) struct ClientInstance {
     client_id: ByteString,
     config: ClientConfig,
     name_servers: NameServers,
-    connections: Connections,
+    door: Door,
     routes: RouteTable,
     /// One lock for each topic whose route is being asked for, so that a crowd asks once.
     route_queries: DashMap<ByteString, Arc<tokio::sync::Mutex<()>>>,
     message_ids: MessageIds,
-    groups: Mutex<Groups>,
+    groups: Groups,
     /// Wakes the route duty before its time.
     routes_doubted: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-#[derive(Default)]
-struct Groups {
-    producers: BTreeSet<String>,
-    consumers: BTreeMap<String, Weak<dyn GroupMember>>,
 }
 
 impl ClientInstance {
@@ -102,17 +89,17 @@ impl ClientInstance {
         let instance = Arc::new(Self {
             client_id,
             name_servers: NameServers::new(name_servers),
-            connections: Connections::new(config.connect_timeout, tasks.clone()),
+            door: Door::new(config.connect_timeout, tasks.clone()),
             routes: RouteTable::default(),
             route_queries: DashMap::new(),
             message_ids: ids,
-            groups: Mutex::default(),
+            groups: Groups::default(),
             routes_doubted: Notify::new(),
             stop: CancellationToken::new(),
             tasks,
             config,
         });
-        instance.connections.set_handler(Arc::new(inbound::Inbound::new(&instance)));
+        instance.door.set_handler(inbound::Reception::open(&instance));
         duties::spawn(&instance);
         instance
     }
@@ -125,8 +112,9 @@ impl ClientInstance {
         &self.routes
     }
 
-    pub(crate) fn connections(&self) -> &Connections {
-        &self.connections
+    /// Where every request goes out.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Ends with the instance.
@@ -146,19 +134,15 @@ impl ClientInstance {
         self.config.mq_client_api_timeout
     }
 
-    /// Sends a request to a broker; any answer but success is an error.
+    /// Sends a request to a broker and waits for its answer; any code but success is an error.
     pub(crate) async fn call<R: Request>(
         &self,
         addr: &str,
         request: &R,
         body: Bytes,
         timeout: Duration,
-    ) -> Result<RemotingCommand> {
-        let answer = self.connections.invoke(addr, request, body, timeout).await?;
-        match answer.is_success() {
-            true => Ok(answer),
-            false => Err(Error::broker(answer.code(), answer.remark(), addr)),
-        }
+    ) -> Result<Answer<R::Response>> {
+        self.door.call(addr, request, body, timeout).await
     }
 
     // --- routes -------------------------------------------------------------------------------------------------
@@ -213,14 +197,20 @@ impl ClientInstance {
 
     async fn query_route(&self, topic: &ByteString) -> Result<Option<TopicRouteData>> {
         let request = RouteInfoRequest { topic: topic.clone(), accept_standard_json_only: Some(true) };
-        let answer = self.name_servers.invoke(&self.connections, &request, self.api_timeout()).await?;
-        if answer.code() == ResponseCode::TopicNotExist.as_i32() {
+        let answer = self
+            .name_servers
+            .call(
+                &self.door,
+                &request,
+                self.api_timeout(),
+                &[ResponseCode::Success, ResponseCode::TopicNotExist],
+            )
+            .await
+            .map_err(|error| error.of_topic(&**topic))?;
+        if answer.code == ResponseCode::TopicNotExist {
             return Ok(None);
         }
-        if !answer.is_success() {
-            return Err(Error::broker(answer.code(), answer.remark(), "the name server").of_topic(&**topic));
-        }
-        let route = json::from_slice(answer.body());
+        let route = json::from_slice(&answer.body);
         route
             .map(Some)
             .map_err(|error| Error::bad_answer("the name server's route", error).of_topic(&**topic))
@@ -244,51 +234,10 @@ impl ClientInstance {
             .with_code(ResponseCode::TopicNotExist.as_i32())
     }
 
-    // --- groups -------------------------------------------------------------------------------------------------
-
-    /// A group has one producer in an instance.
-    pub(crate) fn add_producer(&self, group: &str) -> Result<()> {
-        match self.groups().producers.insert(group.to_owned()) {
-            true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("The producer group[{group}] has been created before, specify another name please."),
-            )),
-        }
-    }
-
-    pub(crate) fn add_consumer(&self, group: &str, member: Weak<dyn GroupMember>) -> Result<()> {
-        let mut groups = self.groups();
-        if groups.consumers.contains_key(group) {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("The consumer group[{group}] has been created before, specify another name please."),
-            ));
-        }
-        groups.consumers.insert(group.to_owned(), member);
-        Ok(())
-    }
-
-    pub(crate) fn remove_producer(&self, group: &str) {
-        self.groups().producers.remove(group);
-    }
-
-    pub(crate) fn remove_consumer(&self, group: &str) {
-        self.groups().consumers.remove(group);
-    }
-
-    fn consumers(&self) -> Vec<Arc<dyn GroupMember>> {
-        self.groups().consumers.values().filter_map(Weak::upgrade).collect()
-    }
-
     fn rebalance_all(&self) {
-        for consumer in self.consumers() {
+        for consumer in self.groups.consumers() {
             consumer.rebalance_soon();
         }
-    }
-
-    fn groups(&self) -> MutexGuard<'_, Groups> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // --- the end ------------------------------------------------------------------------------------------------
@@ -296,7 +245,7 @@ impl ClientInstance {
     /// Ends connections and duties, without waiting.
     fn close(&self) {
         self.stop.cancel();
-        self.connections.close("the client was shut down");
+        self.door.close("the client was shut down");
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::request::Request;
 
-use super::connections::Connections;
+use super::door::{Answer, Door};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The configured name servers.
@@ -24,24 +24,25 @@ impl NameServers {
         Self { addresses, current }
     }
 
-    /// Asks one name server after the other until one answers, whatever the answer's code.
-    pub(super) async fn invoke<R: Request>(
+    /// Asks one name server after the other until one answers with one of the accepted codes or any other.
+    pub(super) async fn call<R: Request>(
         &self,
-        connections: &Connections,
+        door: &Door,
         request: &R,
         timeout: Duration,
-    ) -> Result<RemotingCommand> {
+        accepted: &[ResponseCode],
+    ) -> Result<Answer<R::Response>> {
         let start = self.current.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         for step in 0..self.addresses.len() {
             let index = (start + step) % self.addresses.len();
             let addr = &self.addresses[index];
-            match connections.invoke(addr, request, Bytes::new(), timeout).await {
-                Ok(answer) => {
+            match door.call_accepting(addr, request, Bytes::new(), timeout, accepted).await {
+                Err(error) if error.kind() != ErrorKind::Broker => failures.push(error.to_string()),
+                answered => {
                     self.current.store(index, Ordering::Relaxed);
-                    return Ok(answer);
+                    return answered;
                 }
-                Err(error) => failures.push(error.to_string()),
             }
         }
         Err(Error::new(

@@ -109,9 +109,7 @@ async fn ask<R: Request<Response = OffsetResponse>>(
     addr: &str,
     request: &R,
 ) -> Result<i64> {
-    let answer = instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?;
-    let offset = answer.header::<OffsetResponse>();
-    Ok(offset.map_err(|error| Error::bad_answer("the broker's offset", error).at(addr))?.offset)
+    Ok(instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?.header.offset)
 }
 
 #[cfg(test)]
