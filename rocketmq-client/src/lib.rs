@@ -26,7 +26,9 @@ pub use producer::{
     SelectMessageQueueByRandom, SendRequest, SendTicket,
 };
 pub use rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+pub use rocketmq_protocol::ByteString;
 pub use rocketmq_protocol::code::ResponseCode;
+pub use rocketmq_protocol::compression::CompressionType;
 pub use rocketmq_protocol::message::{
     Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
 };

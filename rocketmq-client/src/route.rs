@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::route::{MASTER_ID, QueueData, TopicRouteData, perm};
 use rocketmq_protocol::message::MessageQueue;
+use rocketmq_protocol::message::wire::WireMessageQueue;
 
 /// How many queues of one topic are used, for sending and for consuming each. Far more than any cluster has; a route that
 /// names more is broken or hostile, and must not cost the memory that it asks for.
@@ -68,7 +69,7 @@ fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue
     for data in data.queue_datas.iter().filter(|data| data.perm & perm::WRITE != 0) {
         let Some(broker_addr) = master(&data.broker_name) else { continue };
         queues.extend((0..data.write_queue_nums).take(room(&queues)).map(|queue_id| PublishQueue {
-            queue: MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id),
+            queue: MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
@@ -90,8 +91,9 @@ fn ordered_queues(
     for part in order.split(';') {
         let Some((broker, count)) = part.split_once(':') else { continue };
         let (Ok(count), Some(broker_addr)) = (count.trim().parse::<i32>(), master(broker)) else { continue };
+        let broker = ByteString::from(broker);
         queues.extend((0..count).take(room(&queues)).map(|queue_id| PublishQueue {
-            queue: MessageQueue::new(topic.clone(), broker, queue_id),
+            queue: MessageQueue::shared(topic.clone(), broker.clone(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
@@ -102,7 +104,7 @@ fn subscribe_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<MessageQue
     let readable = data.queue_datas.iter().filter(|data| data.perm & perm::READ != 0);
     let queues = readable.flat_map(|data| {
         (0..data.read_queue_nums)
-            .map(|queue_id| MessageQueue::new(topic.clone(), data.broker_name.clone(), queue_id))
+            .map(|queue_id| MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id))
     });
     queues.take(MAX_QUEUES).collect()
 }

@@ -17,6 +17,7 @@ pub mod body;
 pub mod code;
 pub mod command;
 pub mod compression;
+mod dialect;
 pub mod frame;
 pub mod header;
 pub mod message;

@@ -105,8 +105,8 @@ pub struct ShutdownReport {
 
 impl DefaultMQPushConsumer {
     /// The settings of a consumer of that group, to be started.
-    pub fn builder(consumer_group: impl Into<ByteString>) -> DefaultMQPushConsumerBuilder {
-        DefaultMQPushConsumerBuilder::new(consumer_group.into())
+    pub fn builder(consumer_group: impl Into<String>) -> DefaultMQPushConsumerBuilder {
+        DefaultMQPushConsumerBuilder::new(consumer_group.into().into())
     }
 
     async fn start(builder: DefaultMQPushConsumerBuilder) -> Result<Self> {

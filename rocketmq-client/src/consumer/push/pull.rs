@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocketmq_protocol::body::subscription::SubscriptionData;
 use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::wire::{WireMessageExt, WireMessageQueue};
 use rocketmq_protocol::message::{MessageExt, names};
 use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_sys_flag};
 
@@ -183,12 +184,12 @@ fn decode(
         let (mut message, behind) = MessageExt::decode(&rest)
             .map_err(|error| Error::bad_answer("a message of the broker's answer", error))?;
         rest = behind;
-        if subscription.is_tag_type() && !subscription.matches_tag(message.tags()) {
+        if subscription.is_tag_type() && !subscription.matches_tag(message.get_tags()) {
             continue;
         }
         message.set_broker_name(queue.queue.broker_name_shared().clone());
-        if message.property(names::TRAN_MSG) == Some("true")
-            && let Some(id) = message.property(names::UNIQ_KEY).map(str::to_owned)
+        if message.get_property(names::TRAN_MSG) == Some("true")
+            && let Some(id) = message.get_property(names::UNIQ_KEY).map(str::to_owned)
         {
             message.set_transaction_id(id);
         }

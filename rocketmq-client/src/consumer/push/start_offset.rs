@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::wire::WireMessageQueue;
 use rocketmq_protocol::message::{MessageQueue, RETRY_TOPIC_PREFIX};
 use rocketmq_protocol::request::{
     MaxOffsetRequest, OffsetResponse, QueryConsumerOffsetRequest, Request, SearchOffsetRequest,

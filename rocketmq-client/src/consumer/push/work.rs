@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocketmq_protocol::message::wire::WireMessageExt;
 use rocketmq_protocol::message::{MessageExt, names};
 
 use super::Inner;
@@ -58,7 +59,7 @@ async fn consume(consumer: &Arc<Inner>, mut work: Work) {
 /// Makes a message as the program is to see it. False if its body cannot be decompressed.
 fn prepare(consumer: &Inner, message: &mut MessageExt) -> bool {
     if *message.topic() == *consumer.retry_topic
-        && let Some(origin) = message.property(names::RETRY_TOPIC).map(str::to_owned)
+        && let Some(origin) = message.get_property(names::RETRY_TOPIC).map(str::to_owned)
     {
         message.set_topic(origin);
     }
