@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::outbound::Outbound;
-use super::{RemotingError, Responder};
+use super::{RemotingError, Requests, Responder};
 use crate::command::{Outgoing, RemotingCommand};
 use crate::frame::MAX_FRAME_BYTES;
 use crate::header::{HeaderFields, SerializeType};
@@ -54,9 +54,17 @@ pub trait Handler: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// A request came. Called on the connection's reader task, in the order of arrival: it must not block, and may
-    /// keep the responder and answer later from any thread.
+    /// A request came. Called on the connection's task, in the order of arrival: it must not block, and may keep the
+    /// responder and answer later from any thread.
     fn handle(&self, request: RemotingCommand, responder: Responder);
+
+    /// The requests of one read came, at least one. By default each goes to [`handle`](Self::handle); who can do
+    /// something cheaper for many at once takes them from the iterator. What is left in it is answered with an error.
+    fn handle_all(&self, requests: &mut Requests<'_>) {
+        for (request, responder) in requests {
+            self.handle(request, responder);
+        }
+    }
 
     /// A connection has ended.
     fn disconnected(&self, connection: &Connection, cause: &str) {

@@ -11,6 +11,7 @@ mod error;
 mod listener;
 mod outbound;
 mod reader;
+mod requests;
 mod responder;
 mod writer;
 
@@ -18,4 +19,5 @@ pub use connect::connect;
 pub use connection::{Connection, ConnectionConfig, Handler};
 pub use error::RemotingError;
 pub use listener::{Listener, ListenerConfig};
+pub use requests::Requests;
 pub use responder::Responder;
