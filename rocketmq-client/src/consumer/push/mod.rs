@@ -302,7 +302,7 @@ impl ConsumerMember for Inner {
             consume_from_where: match self.config.consume_from_where {
                 ConsumeFromWhere::LastOffset => heartbeat::ConsumeFromWhere::LastOffset,
                 ConsumeFromWhere::FirstOffset => heartbeat::ConsumeFromWhere::FirstOffset,
-                ConsumeFromWhere::AtTimestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
+                ConsumeFromWhere::Timestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
             },
             consume_type: ConsumeType::ConsumePassively,
             group_name: self.config.consumer_group.to_string(),
