@@ -13,10 +13,12 @@
 //! | JSON bodies | [`body`] |
 //! | requests in flight, without I/O | [`session`] |
 
+pub mod address;
 pub mod body;
 pub mod code;
 pub mod command;
 pub mod compression;
+mod dialect;
 pub mod frame;
 pub mod header;
 pub mod message;

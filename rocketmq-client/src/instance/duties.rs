@@ -10,7 +10,7 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::route::MASTER_ID;
 use rocketmq_protocol::request::{HeartbeatRequest, UnregisterClientRequest};
 
-use super::ClientInstance;
+use super::{ClientInstance, supervised};
 
 /// After an early refresh the next one waits at least this long: a broker that is down must not be asked after in a
 /// loop.
@@ -19,12 +19,17 @@ const REFRESH_PAUSE: Duration = Duration::from_millis(500);
 const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
 
 pub(super) fn spawn(instance: &Arc<ClientInstance>) {
-    instance.tasks.spawn(Arc::clone(instance).refresh_routes_by_the_clock());
-    instance.tasks.spawn(Arc::clone(instance).send_heartbeats_by_the_clock());
+    let this = Arc::clone(instance);
+    let refreshing =
+        async move { supervised("the route refresh", || this.refresh_routes_by_the_clock()).await };
+    instance.tasks.spawn(refreshing);
+    let this = Arc::clone(instance);
+    let beating = async move { supervised("the heartbeats", || this.send_heartbeats_by_the_clock()).await };
+    instance.tasks.spawn(beating);
 }
 
 impl ClientInstance {
-    async fn refresh_routes_by_the_clock(self: Arc<Self>) {
+    async fn refresh_routes_by_the_clock(self: &Arc<Self>) {
         let interval = self.config.poll_name_server_interval;
         loop {
             tokio::select! {
@@ -43,7 +48,7 @@ impl ClientInstance {
         }
     }
 
-    async fn send_heartbeats_by_the_clock(self: Arc<Self>) {
+    async fn send_heartbeats_by_the_clock(&self) {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -52,15 +57,6 @@ impl ClientInstance {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.heartbeat() => {}
-            }
-        }
-    }
-
-    async fn refresh_all_routes(&self) {
-        for topic in self.routes.topics() {
-            // A topic that the name server does not know keeps the route it has: its first send may be under way.
-            if let Err(error) = self.refresh_route(&topic, None).await {
-                tracing::debug!(%topic, %error, "the route could not be refreshed");
             }
         }
     }
@@ -86,12 +82,11 @@ impl ClientInstance {
     }
 
     fn heartbeat_data(&self) -> HeartbeatData {
-        let consumers = self.consumers();
-        let groups = self.groups();
-        let producers = groups.producers.iter().map(String::as_str).chain([INNER_PRODUCER]);
+        let (producers, consumers) = (self.groups.producers(), self.groups.consumers());
+        let groups = producers.iter().map(|producer| &**producer.producer_group()).chain([INNER_PRODUCER]);
         HeartbeatData {
             client_id: self.client_id.to_string(),
-            producer_data_set: producers.map(|group| ProducerData { group_name: group.to_owned() }).collect(),
+            producer_data_set: groups.map(|group| ProducerData { group_name: group.to_owned() }).collect(),
             consumer_data_set: consumers.iter().map(|consumer| consumer.consumer_data()).collect(),
         }
     }

@@ -1,20 +1,24 @@
 //! The share that a producer or consumer has in its instance.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::ClientInstance;
+use super::groups::{ConsumerMember, Member, ProducerMember};
+use crate::error::Result;
 
-/// Keeps an instance running. The last one to leave, or to be dropped, ends it.
+/// Keeps an instance running, and names its member to the brokers once it has enrolled. The last one to leave, or to be
+/// dropped, ends the instance.
 pub(crate) struct Membership {
     instance: Arc<ClientInstance>,
     members: Arc<AtomicUsize>,
+    member: Mutex<Option<Member>>,
 }
 
 impl Membership {
     pub(super) fn first(instance: Arc<ClientInstance>) -> Self {
-        Self { instance, members: Arc::new(AtomicUsize::new(1)) }
+        Self { instance, members: Arc::new(AtomicUsize::new(1)), member: Mutex::default() }
     }
 
     pub(super) fn parts(&self) -> (Arc<ClientInstance>, Arc<AtomicUsize>) {
@@ -25,12 +29,35 @@ impl Membership {
     pub(super) fn join(instance: Arc<ClientInstance>, members: Arc<AtomicUsize>) -> Option<Self> {
         let joined = members
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count > 0).then_some(count + 1));
-        joined.is_ok().then_some(Self { instance, members })
+        joined.is_ok().then(|| Self { instance, members, member: Mutex::default() })
     }
 
     /// A handle to the instance that does not keep it running.
     pub(crate) fn instance(&self) -> &Arc<ClientInstance> {
         &self.instance
+    }
+
+    /// From now on heartbeats name this producer.
+    ///
+    /// # Errors
+    /// The instance has a producer of that group.
+    pub(crate) fn enroll_producer(&self, producer: Weak<dyn ProducerMember>) -> Result<()> {
+        self.enroll(Member::Producer(producer))
+    }
+
+    /// From now on heartbeats name this consumer, and it learns what changes in its group.
+    ///
+    /// # Errors
+    /// The instance has a consumer of that group.
+    pub(crate) fn enroll_consumer(&self, consumer: Weak<dyn ConsumerMember>) -> Result<()> {
+        self.enroll(Member::Consumer(consumer))
+    }
+
+    /// Heartbeats no longer name this member; its connections stay.
+    pub(crate) fn resign(&self) {
+        if let Some(member) = self.member.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.instance.groups.remove(&member);
+        }
     }
 
     /// Leaves. If this was the last member, waits until the instance's tasks have ended.
@@ -41,10 +68,17 @@ impl Membership {
             instance.tasks.wait().await;
         }
     }
+
+    fn enroll(&self, member: Member) -> Result<()> {
+        self.instance.groups.add(&member)?;
+        self.member.lock().unwrap_or_else(PoisonError::into_inner).replace(member);
+        Ok(())
+    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.resign();
         if self.members.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.instance.close();
         }
@@ -52,9 +86,9 @@ impl Drop for Membership {
 }
 
 impl Deref for Membership {
-    type Target = ClientInstance;
+    type Target = Arc<ClientInstance>;
 
-    fn deref(&self) -> &ClientInstance {
+    fn deref(&self) -> &Arc<ClientInstance> {
         &self.instance
     }
 }

@@ -7,7 +7,7 @@ mod selector;
 mod send;
 mod ticket;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::{MessageQueue, SendResult};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
-use crate::instance::{ClientInstance, Membership};
+use crate::instance::{ClientInstance, Membership, ProducerMember, guarded_async};
 use crate::validate;
 
 pub use builder::DefaultMQProducerBuilder;
@@ -59,27 +59,30 @@ struct Inner {
 
 impl DefaultMQProducer {
     /// The settings of a producer of that group, to be started.
-    pub fn builder(producer_group: impl Into<ByteString>) -> DefaultMQProducerBuilder {
-        DefaultMQProducerBuilder::new(producer_group.into())
+    pub fn builder(producer_group: impl Into<String>) -> DefaultMQProducerBuilder {
+        DefaultMQProducerBuilder::new(producer_group.into().into())
     }
 
     async fn start(builder: DefaultMQProducerBuilder) -> Result<Self> {
         let DefaultMQProducerBuilder { client, config } = builder;
         validate::group(&config.producer_group, builder::DEFAULT_GROUP)?;
         let membership = ClientInstance::join(&client).await?;
-        membership.add_producer(&config.producer_group)?;
         let instance = Arc::clone(membership.instance());
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             budget: Budget::new(
                 config.back_pressure_for_async_send_num,
                 config.back_pressure_for_async_send_size,
             ),
             sends: TaskTracker::new(),
             stop: instance.stop_token().child_token(),
-            membership: Mutex::new(Some(membership)),
+            membership: Mutex::default(),
             instance,
             config,
-        })))
+        });
+        let member: Weak<dyn ProducerMember> = Arc::<Inner>::downgrade(&inner);
+        membership.enroll_producer(member)?;
+        inner.membership.lock().unwrap_or_else(PoisonError::into_inner).replace(membership);
+        Ok(Self(inner))
     }
 
     /// Sends a message, a batch (`Vec<Message>`), or a [`SendRequest`] that names queue or timeout, and waits for the
@@ -116,7 +119,9 @@ impl DefaultMQProducer {
             let retries = inner.config.retry_times_when_send_async_failed;
             let sent = tokio::select! {
                 biased;
-                sent = inner.send(request, retries) => sent,
+                sent = guarded_async("a send", inner.send(request, retries)) => {
+                    sent.unwrap_or_else(|panic| Err(Error::panicked("a send", panic)))
+                }
                 () = inner.stop.cancelled() => Err(Error::closed()),
             };
             drop(budget);
@@ -166,7 +171,7 @@ impl DefaultMQProducer {
         self.0.sends.wait().await;
         self.0.stop.cancel();
         let group = &self.0.config.producer_group;
-        membership.remove_producer(group);
+        membership.resign();
         membership.unregister(Some(group), None).await;
         membership.leave().await;
     }
@@ -183,11 +188,9 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(membership) = self.take_membership() {
-            membership.remove_producer(&self.config.producer_group);
-        }
+impl ProducerMember for Inner {
+    fn producer_group(&self) -> &ByteString {
+        &self.config.producer_group
     }
 }
 

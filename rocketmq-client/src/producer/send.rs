@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::message::wire::{WireMessage, WireMessageQueue};
 use rocketmq_protocol::message::{MessageQueue, SendResult, SendStatus};
 use rocketmq_protocol::request::{SendMessageRequest, SendMessageResponse};
 use tokio::time::Instant;
@@ -13,7 +13,16 @@ use super::Inner;
 use super::prepare::{Prepared, check};
 use super::request::{Payload, SendRequest, Target};
 use crate::error::{Attempt, Error, ErrorKind, Result, is_retryable_code};
+use crate::instance::{Answer, guarded};
 use crate::route::{PublishQueue, TopicRoute};
+
+/// The answers that mean that the broker holds the message.
+const STORED: [ResponseCode; 4] = [
+    ResponseCode::Success,
+    ResponseCode::FlushDiskTimeout,
+    ResponseCode::FlushSlaveTimeout,
+    ResponseCode::SlaveNotAvailable,
+];
 
 /// How often a send is tried, and until when.
 struct Effort {
@@ -72,7 +81,7 @@ impl Inner {
                 }
             }
         }
-        Err(give_up(&prepared.header.topic, effort.started.elapsed(), attempts))
+        Err(Error::after_attempts(&prepared.header.topic, effort.started.elapsed(), attempts))
     }
 
     /// Sends without waiting for an answer.
@@ -86,12 +95,9 @@ impl Inner {
             None => route.next_queue(None).ok_or_else(|| self.no_queue(&prepared.header.topic))?,
         };
         address(&mut prepared.header, &queue.queue);
-        let send = async {
-            let connection = self.instance.connections().get(&queue.broker_addr).await?;
-            connection.invoke_oneway(&prepared.header, prepared.body).await
-        };
+        let send = self.instance.door().call_oneway(&queue.broker_addr, &prepared.header, prepared.body);
         match tokio::time::timeout(timeout, send).await {
-            Ok(sent) => Ok(sent?),
+            Ok(sent) => sent,
             Err(_) => Err(Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -127,7 +133,8 @@ impl Inner {
                 if queues.is_empty() {
                     return Err(self.no_queue(message.topic()));
                 }
-                let index = selector.select(&queues, message);
+                let index = guarded("the selector", || selector.select(&queues, message))
+                    .map_err(|panic| Error::panicked("the selector", panic).of_topic(message.topic()))?;
                 let wrong = || {
                     let why = format!("the selector chose queue {index} of {}", queues.len());
                     Error::new(ErrorKind::InvalidArgument, why).of_topic(message.topic())
@@ -160,14 +167,15 @@ impl Inner {
         timeout: Duration,
     ) -> Result<SendResult> {
         address(&mut prepared.header, &queue.queue);
-        let sent = self.instance.connections().invoke(
+        let sent = self.instance.door().call_accepting(
             &queue.broker_addr,
             &prepared.header,
             prepared.body.clone(),
             timeout,
+            &STORED,
         );
-        let answer = sent.await.map_err(|error| Error::from(error).of_topic(queue.queue.topic()))?;
-        send_result(&answer, prepared, queue)
+        let answer = sent.await.map_err(|error| error.of_topic(queue.queue.topic()))?;
+        Ok(send_result(answer, prepared, queue))
     }
 
     /// True if the caller gets this result: it is good, or a better one is not to be tried for.
@@ -209,48 +217,28 @@ fn may_try_again(error: &Error) -> bool {
     }
 }
 
-/// One try's error stands for itself; several are told together.
-fn give_up(topic: &str, elapsed: Duration, mut attempts: Vec<Attempt>) -> Error {
-    match attempts.pop() {
-        Some(only) if attempts.is_empty() => only.error.of_topic(topic),
-        last => {
-            attempts.extend(last);
-            Error::after_attempts(topic, elapsed, attempts)
-        }
-    }
-}
-
-fn send_result(answer: &RemotingCommand, prepared: &Prepared, queue: &PublishQueue) -> Result<SendResult> {
-    let send_status = match ResponseCode::from_i32(answer.code()) {
-        Some(ResponseCode::Success) => SendStatus::SendOk,
-        Some(ResponseCode::FlushDiskTimeout) => SendStatus::FlushDiskTimeout,
-        Some(ResponseCode::FlushSlaveTimeout) => SendStatus::FlushSlaveTimeout,
-        Some(ResponseCode::SlaveNotAvailable) => SendStatus::SlaveNotAvailable,
-        _ => {
-            let error = Error::broker(answer.code(), answer.remark(), &queue.broker_addr);
-            return Err(error.of_topic(queue.queue.topic()));
-        }
+fn send_result(answer: Answer<SendMessageResponse>, prepared: &Prepared, queue: &PublishQueue) -> SendResult {
+    let send_status = match answer.code {
+        ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
+        ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
+        ResponseCode::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
+        _ => SendStatus::SendOk,
     };
-    let header: SendMessageResponse = answer
-        .header()
-        .map_err(|error| Error::bad_answer("the broker's answer to a send", error).at(&*queue.broker_addr))?;
+    let header = answer.header;
     let message_queue = match header.queue_id == queue.queue.queue_id() {
         true => queue.queue.clone(),
-        false => MessageQueue::new(
+        false => MessageQueue::shared(
             queue.queue.topic_shared().clone(),
             queue.queue.broker_name_shared().clone(),
             header.queue_id,
         ),
     };
-    Ok(SendResult {
-        send_status,
-        msg_id: prepared.msg_id.clone(),
-        offset_msg_id: Some(header.msg_id),
-        message_queue,
-        queue_offset: header.queue_offset,
-        transaction_id: header.transaction_id,
-        region_id: header.region_id,
-        trace_on: header.trace_on.as_deref() != Some("false"),
-        recall_handle: header.recall_handle,
-    })
+    let mut result =
+        SendResult::new(send_status, prepared.msg_id.clone(), message_queue, header.queue_offset);
+    result.offset_msg_id = Some(header.msg_id);
+    result.transaction_id = header.transaction_id;
+    result.region_id = header.region_id;
+    result.trace_on = header.trace_on.as_deref() != Some("false");
+    result.recall_handle = header.recall_handle;
+    result
 }

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Result};
+use crate::instance::guarded;
 
 /// The outcome of [`send_async`](super::DefaultMQProducer::send_async), as a future. The send goes on whether the ticket
 /// is awaited, kept or dropped.
@@ -25,10 +26,15 @@ impl SendTicket {
         Self { outcome, tasks }
     }
 
-    /// Calls back with the outcome. Java: `SendCallback`. The callback runs on the client's runtime: it must not block.
+    /// Calls back with the outcome. Java: `SendCallback`. The callback runs on the client's runtime: it must not block. If
+    /// it panics, that is logged.
     pub fn on_complete(self, callback: impl FnOnce(Result<SendResult>) + Send + 'static) {
         let tasks = self.tasks.clone();
-        tasks.spawn(async move { callback(self.await) });
+        tasks.spawn(async move {
+            let outcome = self.await;
+            // A panic is logged there; nobody waits for what the callback returns.
+            let _ = guarded("the send callback", || callback(outcome));
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages: what a program sends, what it receives, and how both lie in frames and in the commit log.
 
 pub mod batch;
+mod content;
 mod ext;
 pub mod id;
 mod java;
@@ -10,6 +11,7 @@ mod queue;
 pub mod record;
 mod send_result;
 mod sys_flag;
+pub mod wire;
 
 pub use ext::MessageExt;
 pub use java::{hash_map_order, string_hash};

@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::wire::WireProperties;
+
 /// Stands between a property's name and its value.
 pub const NAME_VALUE_SEPARATOR: char = '\u{1}';
 /// Stands behind each property.
@@ -43,45 +45,6 @@ impl Properties {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Takes properties in their encoded form. Entries without a name or a value are passed over when read, as in Java.
-    #[must_use]
-    pub fn from_wire(encoded: impl Into<ByteString>) -> Self {
-        Self(Repr::Wire(encoded.into()))
-    }
-
-    /// Takes encoded properties off the wire; bytes that are not UTF-8 become U+FFFD, as Java reads them.
-    #[must_use]
-    pub fn from_bytes(encoded: Bytes) -> Self {
-        Self(Repr::Wire(lossy(encoded)))
-    }
-
-    /// The encoded form.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Wire(text) => text,
-            Repr::Owned(text) => text,
-        }
-    }
-
-    /// The encoded form as a string that clones cheaply.
-    #[must_use]
-    pub fn to_wire(&self) -> ByteString {
-        match &self.0 {
-            Repr::Wire(text) => text.clone(),
-            Repr::Owned(text) => ByteString::from(text.as_str()),
-        }
-    }
-
-    /// The encoded form, without a copy.
-    #[must_use]
-    pub fn into_wire(self) -> ByteString {
-        match self.0 {
-            Repr::Wire(text) => text,
-            Repr::Owned(text) => text.into(),
-        }
     }
 
     /// The value of `name`. Where a name stands twice the last one counts, as in Java.
@@ -158,6 +121,37 @@ impl Properties {
         match &mut self.0 {
             Repr::Owned(text) => text,
             Repr::Wire(_) => unreachable!("made owned above"),
+        }
+    }
+}
+
+impl WireProperties for Properties {
+    fn from_wire(encoded: impl Into<ByteString>) -> Self {
+        Self(Repr::Wire(encoded.into()))
+    }
+
+    fn from_bytes(encoded: Bytes) -> Self {
+        Self(Repr::Wire(lossy(encoded)))
+    }
+
+    fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Wire(text) => text,
+            Repr::Owned(text) => text,
+        }
+    }
+
+    fn to_wire(&self) -> ByteString {
+        match &self.0 {
+            Repr::Wire(text) => text.clone(),
+            Repr::Owned(text) => ByteString::from(text.as_str()),
+        }
+    }
+
+    fn into_wire(self) -> ByteString {
+        match self.0 {
+            Repr::Wire(text) => text,
+            Repr::Owned(text) => text.into(),
         }
     }
 }

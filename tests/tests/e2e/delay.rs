@@ -30,7 +30,7 @@ async fn a_delayed_message_comes_once_its_time_is_up() {
     assert!(took >= Duration::from_secs(1), "it came after {took:?}");
     assert_eq!(message.topic(), topic);
     assert_eq!(
-        (message.tags(), message.keys(), message.user_property("p")),
+        (message.get_tags(), message.get_keys(), message.user_property("p")),
         (Some("TagA"), Some("k"), Some("v"))
     );
     assert_eq!(*message.msg_id(), *sent.msg_id);
@@ -55,7 +55,7 @@ async fn a_message_without_a_delay_level_comes_at_once() {
     let consumer = mq.consumer(&unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
     let consumer = consumer.start().await.unwrap();
     let message = inbox.one().await;
-    assert_eq!(message.property("REAL_TOPIC"), None);
+    assert_eq!(message.get_property("REAL_TOPIC"), None);
     consumer.shutdown().await;
     producer.shutdown().await;
     mq.stop().await;

@@ -1,5 +1,6 @@
 //! What a producer is answered.
 
+use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{Message, SysFlag, batch};
 
 use super::*;
@@ -17,7 +18,7 @@ async fn a_message_comes_back_as_it_was_sent_with_the_cluster_added() {
     let message = &answer.messages[0];
     assert_eq!(message.offset_msg_id(), *sent.msg_id);
     assert_eq!(message.properties().as_str(), "KEYS\u{1}k\u{2}TAGS\u{1}A\u{2}CLUSTER\u{1}DefaultCluster");
-    assert_eq!((message.flag(), message.born_timestamp()), (7, 1_700_000_000_000));
+    assert_eq!((message.get_flag(), message.born_timestamp()), (7, 1_700_000_000_000));
     assert_eq!(message.store_host(), broker.broker.addr());
     broker.broker.shutdown().await;
 }

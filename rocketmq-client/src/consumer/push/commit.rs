@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rocketmq_protocol::message::wire::WireMessageQueue;
 use rocketmq_protocol::request::UpdateConsumerOffsetRequest;
 
 use super::Inner;

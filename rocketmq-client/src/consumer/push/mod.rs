@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::filter::MessageSelector;
 use super::listener::DynListener;
 use crate::error::{Error, Result};
-use crate::instance::{ClientInstance, GroupMember, Membership, now_ms};
+use crate::instance::{ClientInstance, ConsumerMember, Membership, now_ms};
 use crate::validate;
 
 pub use builder::DefaultMQPushConsumerBuilder;
@@ -105,8 +105,8 @@ pub struct ShutdownReport {
 
 impl DefaultMQPushConsumer {
     /// The settings of a consumer of that group, to be started.
-    pub fn builder(consumer_group: impl Into<ByteString>) -> DefaultMQPushConsumerBuilder {
-        DefaultMQPushConsumerBuilder::new(consumer_group.into())
+    pub fn builder(consumer_group: impl Into<String>) -> DefaultMQPushConsumerBuilder {
+        DefaultMQPushConsumerBuilder::new(consumer_group.into().into())
     }
 
     async fn start(builder: DefaultMQPushConsumerBuilder) -> Result<Self> {
@@ -135,8 +135,8 @@ impl DefaultMQPushConsumer {
             tasks: TaskTracker::new(),
             workers: TaskTracker::new(),
         });
-        let member: Weak<dyn GroupMember> = Arc::<Inner>::downgrade(&inner);
-        membership.add_consumer(&inner.config.consumer_group, member)?;
+        let member: Weak<dyn ConsumerMember> = Arc::<Inner>::downgrade(&inner);
+        membership.enroll_consumer(member)?;
         let consumer =
             Self(Arc::new(Handle { inner: Arc::clone(&inner), membership: Mutex::new(Some(membership)) }));
         inner.meet_brokers().await?;
@@ -213,7 +213,7 @@ impl DefaultMQPushConsumer {
         inner.commit(&held).await;
         let abandoned = held.iter().map(|queue| queue.pending()).sum();
         let group = &inner.config.consumer_group;
-        membership.remove_consumer(group);
+        membership.resign();
         membership.unregister(None, Some(group)).await;
         membership.leave().await;
         ShutdownReport { abandoned, drained }
@@ -291,14 +291,18 @@ impl Inner {
     }
 }
 
-impl GroupMember for Inner {
+impl ConsumerMember for Inner {
+    fn consumer_group(&self) -> &ByteString {
+        &self.config.consumer_group
+    }
+
     fn consumer_data(&self) -> ConsumerData {
         let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
         ConsumerData {
             consume_from_where: match self.config.consume_from_where {
                 ConsumeFromWhere::LastOffset => heartbeat::ConsumeFromWhere::LastOffset,
                 ConsumeFromWhere::FirstOffset => heartbeat::ConsumeFromWhere::FirstOffset,
-                ConsumeFromWhere::AtTimestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
+                ConsumeFromWhere::Timestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
             },
             consume_type: ConsumeType::ConsumePassively,
             group_name: self.config.consumer_group.to_string(),
@@ -325,7 +329,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(membership) = self.take_membership() {
-            membership.remove_consumer(&self.inner.config.consumer_group);
+            drop(membership);
             self.inner.pulls_stop.cancel();
             self.inner.workers_stop.cancel();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocketmq_protocol::body::subscription::SubscriptionData;
 use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
+use rocketmq_protocol::message::wire::{WireMessageExt, WireMessageQueue};
 use rocketmq_protocol::message::{MessageExt, names};
 use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_sys_flag};
 
@@ -14,7 +14,7 @@ use super::Inner;
 use super::process_queue::ProcessQueue;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Result};
-use crate::instance::GroupMember;
+use crate::instance::{Answer, ConsumerMember};
 
 /// How long the broker may hold a pull that finds nothing.
 const BROKER_SUSPEND: Duration = Duration::from_secs(15);
@@ -76,24 +76,26 @@ async fn pull_once(consumer: &Arc<Inner>, queue: &Arc<ProcessQueue>, position: &
     let Some(answer) = ask(consumer, queue, &subscription, position).await? else {
         return Ok(());
     };
-    let bounds = &answer.bounds;
-    if answer.command.code() == ResponseCode::PullOffsetMoved.as_i32() {
-        correct_offset(consumer, queue, position.offset, bounds).await;
-    } else if answer.command.is_success() {
-        let messages = decode(consumer, queue, &subscription, &answer)?;
-        submit(consumer, queue, messages, bounds.next_begin_offset);
-    } else {
-        queue.advance(bounds.next_begin_offset);
+    let bounds = &answer.header;
+    match answer.code {
+        ResponseCode::PullOffsetMoved => correct_offset(consumer, queue, position.offset, bounds).await,
+        ResponseCode::Success => {
+            let messages = decode(consumer, queue, &subscription, &answer)?;
+            submit(consumer, queue, messages, bounds.next_begin_offset);
+        }
+        _ => queue.advance(bounds.next_begin_offset),
     }
     *position = Position { offset: bounds.next_begin_offset, broker_id: bounds.suggest_which_broker_id };
     Ok(())
 }
 
-/// A broker's answer, and where it leaves the queue.
-struct Answer {
-    command: RemotingCommand,
-    bounds: PullMessageResponse,
-}
+/// The answers that say where the queue goes on.
+const ANSWERS: [ResponseCode; 4] = [
+    ResponseCode::Success,
+    ResponseCode::PullNotFound,
+    ResponseCode::PullRetryImmediately,
+    ResponseCode::PullOffsetMoved,
+];
 
 /// One pull. `None` if the consumer was suspended or came to want something else meanwhile: then this was not asked.
 async fn ask(
@@ -101,7 +103,7 @@ async fn ask(
     queue: &ProcessQueue,
     subscription: &SubscriptionData,
     position: &Position,
-) -> Result<Option<Answer>> {
+) -> Result<Option<Answer<PullMessageResponse>>> {
     let addr = consumer.instance.routes().consume_addr(queue.queue.broker_name(), position.broker_id);
     let Some(addr) = addr else {
         let why = format!("no address of broker {} is known", queue.queue.broker_name());
@@ -112,29 +114,19 @@ async fn ask(
     if *consumer.suspended.borrow() {
         return Ok(None);
     }
-    let command = tokio::select! {
+    let door = consumer.instance.door();
+    let answered = tokio::select! {
         biased;
         // The sender lives as long as the consumer.
         _ = outdated.changed() => return Ok(None),
-        answer = consumer.instance.connections().invoke(&addr, &request, Bytes::new(), PULL_TIMEOUT) => answer?,
+        answered = door.call_accepting(&addr, &request, Bytes::new(), PULL_TIMEOUT, &ANSWERS) => answered,
     };
     // A subscription is replaced before it is told to pulls.
     let current = consumer.subscription(queue.queue.topic());
     if current.is_none_or(|current| current.sub_version != subscription.sub_version) {
         return Ok(None);
     }
-    let bounds = match ResponseCode::from_i32(command.code()) {
-        Some(
-            ResponseCode::Success
-            | ResponseCode::PullNotFound
-            | ResponseCode::PullRetryImmediately
-            | ResponseCode::PullOffsetMoved,
-        ) => command.header(),
-        _ => return Err(Error::broker(command.code(), command.remark(), &addr)),
-    };
-    let bounds =
-        bounds.map_err(|error| Error::bad_answer("the broker's answer to a pull", error).at(&addr))?;
-    Ok(Some(Answer { command, bounds }))
+    answered.map(Some)
 }
 
 /// The broker does not have the offset that was asked for: what it says instead is committed, and the queue is taken
@@ -182,22 +174,22 @@ fn decode(
     consumer: &Inner,
     queue: &ProcessQueue,
     subscription: &SubscriptionData,
-    answer: &Answer,
+    answer: &Answer<PullMessageResponse>,
 ) -> Result<Vec<MessageExt>> {
-    let bounds = &answer.bounds;
+    let bounds = &answer.header;
     let (min_offset, max_offset) = (bounds.min_offset.to_string(), bounds.max_offset.to_string());
     let mut messages = Vec::with_capacity(usize::try_from(consumer.config.pull_batch_size).unwrap_or(0));
-    let mut rest = answer.command.body().clone();
+    let mut rest = answer.body.clone();
     while !rest.is_empty() {
         let (mut message, behind) = MessageExt::decode(&rest)
             .map_err(|error| Error::bad_answer("a message of the broker's answer", error))?;
         rest = behind;
-        if subscription.is_tag_type() && !subscription.matches_tag(message.tags()) {
+        if subscription.is_tag_type() && !subscription.matches_tag(message.get_tags()) {
             continue;
         }
         message.set_broker_name(queue.queue.broker_name_shared().clone());
-        if message.property(names::TRAN_MSG) == Some("true")
-            && let Some(id) = message.property(names::UNIQ_KEY).map(str::to_owned)
+        if message.get_property(names::TRAN_MSG) == Some("true")
+            && let Some(id) = message.get_property(names::UNIQ_KEY).map(str::to_owned)
         {
             message.set_transaction_id(id);
         }

@@ -15,6 +15,7 @@ use rocketmq_protocol::request::ConsumerListRequest;
 use super::process_queue::ProcessQueue;
 use super::{Inner, pull, start_offset};
 use crate::error::{Error, ErrorKind, Result};
+use crate::instance::guarded;
 
 /// How often the share is looked at without a reason.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -70,7 +71,9 @@ impl Inner {
                     return Err(Error::new(ErrorKind::NoRoute, why).of_topic(&**topic));
                 }
                 let strategy = &self.config.allocate_message_queue_strategy;
-                strategy.allocate(&self.config.consumer_group, self.instance.client_id(), &queues, &members)
+                let (group, client_id) = (&self.config.consumer_group, self.instance.client_id());
+                guarded("the allocation strategy", || strategy.allocate(group, client_id, &queues, &members))
+                    .map_err(|panic| Error::panicked("the allocation strategy", panic).of_topic(&**topic))?
             }
         };
         self.take_share(topic, share.into_iter().collect()).await
@@ -102,7 +105,7 @@ impl Inner {
             let Some(addr) = self.instance.routes().consume_addr(&broker.broker_name, 0) else { continue };
             match self.instance.call(&addr, &request, Bytes::new(), self.instance.api_timeout()).await {
                 Ok(answer) => {
-                    let list: ConsumerList = json::from_slice(answer.body())
+                    let list: ConsumerList = json::from_slice(&answer.body)
                         .map_err(|error| Error::bad_answer("the group's members", error).at(addr))?;
                     return Ok(list.consumer_id_list);
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
+use rocketmq_protocol::message::wire::{WireMessageExt, WireMessageQueue, WireProperties};
 use rocketmq_protocol::message::{MessageExt, SysFlag, names};
 use rocketmq_protocol::request::{SendBackRequest, SendMessageRequest};
 
@@ -56,7 +57,7 @@ async fn send_anew(consumer: &Inner, message: &MessageExt) -> Result<()> {
         queue_id: queue.queue.queue_id(),
         sys_flag: SysFlag::default().0,
         born_timestamp: now_ms(),
-        flag: message.flag(),
+        flag: message.get_flag(),
         properties: Some(retry_properties(message)),
         reconsume_times: Some(message.reconsume_times() + 1),
         unit_mode: Some(false),
@@ -72,7 +73,8 @@ async fn send_anew(consumer: &Inner, message: &MessageExt) -> Result<()> {
 /// What the new message keeps of the old one.
 fn retry_properties(message: &MessageExt) -> ByteString {
     let mut properties = message.properties().clone();
-    let origin = message.property(names::ORIGIN_MESSAGE_ID).map_or_else(|| message.msg_id(), str::to_owned);
+    let origin =
+        message.get_property(names::ORIGIN_MESSAGE_ID).map_or_else(|| message.msg_id(), str::to_owned);
     for name in [names::MIN_OFFSET, names::MAX_OFFSET, names::CONSUME_START_TIME, names::TRAN_MSG] {
         properties.remove(name);
     }

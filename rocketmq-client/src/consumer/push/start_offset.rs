@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::wire::WireMessageQueue;
 use rocketmq_protocol::message::{MessageQueue, RETRY_TOPIC_PREFIX};
 use rocketmq_protocol::request::{
     MaxOffsetRequest, OffsetResponse, QueryConsumerOffsetRequest, Request, SearchOffsetRequest,
@@ -22,26 +23,24 @@ pub(super) const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumeFromWhere {
-    /// At the end of each queue: only messages that come from now on.
+    /// At the end of each queue: only messages that come from now on. The default.
+    #[doc(alias = "CONSUME_FROM_LAST_OFFSET")]
     #[default]
     LastOffset,
     /// At the first message that each queue still has.
+    #[doc(alias = "CONSUME_FROM_FIRST_OFFSET")]
     FirstOffset,
-    /// At a moment: made by [`Timestamp`](Self::Timestamp).
-    AtTimestamp(String),
+    /// At the first message that was stored at or after a moment, given as `yyyyMMddHHmmss` in the local time zone.
+    /// `start` refuses any other form. Java: `CONSUME_FROM_TIMESTAMP` and `setConsumeTimestamp`.
+    #[doc(alias = "CONSUME_FROM_TIMESTAMP")]
+    #[doc(alias = "setConsumeTimestamp")]
+    Timestamp(String),
 }
 
 impl ConsumeFromWhere {
-    /// At the first message that was stored at or after a moment, given as `yyyyMMddHHmmss` in the local time zone. `start`
-    /// refuses any other form.
-    #[expect(non_snake_case, reason = "it stands beside the variants and takes any kind of string")]
-    pub fn Timestamp(at: impl Into<String>) -> Self {
-        Self::AtTimestamp(at.into())
-    }
-
     /// The moment in milliseconds since 1970; `None` for the other variants.
     pub(super) fn timestamp_ms(&self) -> Result<Option<i64>> {
-        let Self::AtTimestamp(at) = self else { return Ok(None) };
+        let Self::Timestamp(at) = self else { return Ok(None) };
         let parse = || {
             let local = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", at)?;
             local.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp().as_millisecond())
@@ -93,8 +92,8 @@ pub(super) async fn find(
         ConsumeFromWhere::FirstOffset => 0,
         ConsumeFromWhere::LastOffset if is_retry => 0,
         ConsumeFromWhere::LastOffset => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::AtTimestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::AtTimestamp(_) => {
+        ConsumeFromWhere::Timestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
+        ConsumeFromWhere::Timestamp(_) => {
             let timestamp = from.timestamp_ms()?.unwrap_or_default();
             let search = SearchOffsetRequest { topic, queue_id, timestamp, broker_name };
             ask(instance, &addr, &search).await?
@@ -109,9 +108,7 @@ async fn ask<R: Request<Response = OffsetResponse>>(
     addr: &str,
     request: &R,
 ) -> Result<i64> {
-    let answer = instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?;
-    let offset = answer.header::<OffsetResponse>();
-    Ok(offset.map_err(|error| Error::bad_answer("the broker's offset", error).at(addr))?.offset)
+    Ok(instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?.header.offset)
 }
 
 #[cfg(test)]
@@ -196,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_committed_offset_consumption_begins_as_javas_table_says() {
         let (_listener, instance) = start().await;
-        let moment = ConsumeFromWhere::Timestamp("20260101000000");
+        let moment = ConsumeFromWhere::Timestamp("20260101000000".into());
         let table = [
             (ConsumeFromWhere::LastOffset, "T", MAX_OFFSET),
             (ConsumeFromWhere::LastOffset, "%RETRY%new", 0),
@@ -223,9 +220,9 @@ mod tests {
     #[test]
     fn moments_are_read_in_java_form() {
         assert_eq!(ConsumeFromWhere::LastOffset.timestamp_ms().unwrap(), None);
-        assert!(ConsumeFromWhere::Timestamp("20260101000000").timestamp_ms().unwrap().is_some());
+        assert!(ConsumeFromWhere::Timestamp("20260101000000".into()).timestamp_ms().unwrap().is_some());
         for wrong in ["", "2026", "20261301000000", "yesterday"] {
-            let error = ConsumeFromWhere::Timestamp(wrong).timestamp_ms().unwrap_err();
+            let error = ConsumeFromWhere::Timestamp(wrong.into()).timestamp_ms().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{wrong}");
         }
     }

@@ -1,16 +1,15 @@
 //! Handing messages to the listener, and what follows from its answer.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use rocketmq_protocol::message::wire::WireMessageExt;
 use rocketmq_protocol::message::{MessageExt, names};
 
 use super::Inner;
 use super::process_queue::ProcessQueue;
 use crate::consumer::listener::{ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus};
-use crate::instance::now_ms;
+use crate::instance::{guarded_async, now_ms};
 
 /// The rest before messages that could not be given back are consumed again here.
 const PAUSE_BEFORE_LOCAL_RETRY: Duration = Duration::from_secs(5);
@@ -60,7 +59,7 @@ async fn consume(consumer: &Arc<Inner>, mut work: Work) {
 /// Makes a message as the program is to see it. False if its body cannot be decompressed.
 fn prepare(consumer: &Inner, message: &mut MessageExt) -> bool {
     if *message.topic() == *consumer.retry_topic
-        && let Some(origin) = message.property(names::RETRY_TOPIC).map(str::to_owned)
+        && let Some(origin) = message.get_property(names::RETRY_TOPIC).map(str::to_owned)
     {
         message.set_topic(origin);
     }
@@ -80,11 +79,9 @@ async fn call_listener(
     context: &ConsumeConcurrentlyContext,
 ) -> ConsumeConcurrentlyStatus {
     let call = async { consumer.listener.consume(messages.to_vec(), context.clone()).await };
-    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    guarded_async("the listener", call).await.unwrap_or_else(|_| {
         let ids: Vec<_> = messages.iter().map(MessageExt::msg_id).collect();
-        tracing::error!(?ids, panic = what, "the listener panicked: the messages count as ReconsumeLater");
+        tracing::error!(?ids, "the messages of the call that panicked count as ReconsumeLater");
         ConsumeConcurrentlyStatus::ReconsumeLater
     })
 }

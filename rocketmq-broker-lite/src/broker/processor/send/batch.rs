@@ -3,6 +3,7 @@
 
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::batch;
+use rocketmq_protocol::message::wire::WireProperties;
 
 use super::super::store_answer;
 use super::{Received, Stored, new_message, with_scratch};

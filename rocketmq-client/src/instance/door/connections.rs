@@ -4,15 +4,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use dashmap::DashMap;
-use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, RemotingError, connect};
-use rocketmq_protocol::request::Request;
 use tokio_util::task::TaskTracker;
 
 /// The connections of one client.
-pub(crate) struct Connections {
+pub(super) struct Connections {
     slots: DashMap<String, Arc<Slot>>,
     connect_timeout: Duration,
     tasks: TaskTracker,
@@ -22,6 +19,8 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct Slot {
     current: ArcSwapOption<Connection>,
+    /// The connection before, if its peer asked for another one.
+    left: ArcSwapOption<Connection>,
     /// Held while connecting, so that a crowd makes one connection.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -38,7 +37,7 @@ impl Connections {
     }
 
     /// The connection to `addr`.
-    pub(crate) async fn get(&self, addr: &str) -> Result<Arc<Connection>, RemotingError> {
+    pub(super) async fn get(&self, addr: &str) -> Result<Arc<Connection>, RemotingError> {
         let slot = self.slot(addr);
         if let Some(connection) = slot.live() {
             return Ok(connection);
@@ -61,35 +60,33 @@ impl Connections {
         Ok(connection)
     }
 
-    /// Sends a request to `addr` and waits for its answer, connecting first if need be; `timeout` covers both.
-    pub(crate) async fn invoke<R: Request>(
-        &self,
-        addr: &str,
-        request: &R,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Result<RemotingCommand, RemotingError> {
-        let started = tokio::time::Instant::now();
-        let connection =
-            tokio::time::timeout(timeout, self.get(addr)).await.map_err(|_| RemotingError::Connect {
-                addr: addr.into(),
-                source: Arc::new(std::io::ErrorKind::TimedOut.into()),
-            })??;
-        let answer = connection.invoke(request, body, timeout.saturating_sub(started.elapsed())).await;
-        answer.map_err(|error| match error {
-            // As the caller knows it, not less the time for connecting.
-            RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
-            other => other,
-        })
+    /// The connection to `addr`, if there is one.
+    pub(super) fn ready(&self, addr: &str) -> Option<Arc<Connection>> {
+        self.slots.get(addr)?.live()
+    }
+
+    /// Makes the next request to `addr` connect again. What is in flight on this connection may still be answered: it ends
+    /// when its peer ends it, or when the connection after it is left too.
+    pub(super) fn leave(&self, addr: &str, connection: &Arc<Connection>) {
+        let slot = self.slot(addr);
+        let present = slot.current.compare_and_swap(connection, None);
+        if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, connection)) {
+            // Another request was told the same and has left it already.
+            return;
+        }
+        if let Some(before) = slot.left.swap(Some(Arc::clone(connection))) {
+            before.close("the peer asked for a new connection");
+        }
+        if self.tasks.is_closed() {
+            slot.close("the client was shut down");
+        }
     }
 
     /// Ends every connection, now and for good.
     pub(super) fn close(&self, cause: &str) {
         self.tasks.close();
         for slot in &self.slots {
-            if let Some(connection) = slot.current.swap(None) {
-                connection.close(cause);
-            }
+            slot.close(cause);
         }
     }
 
@@ -104,5 +101,11 @@ impl Connections {
 impl Slot {
     fn live(&self) -> Option<Arc<Connection>> {
         self.current.load_full().filter(|connection| !connection.is_closed())
+    }
+
+    fn close(&self, cause: &str) {
+        for connection in [self.current.swap(None), self.left.swap(None)].into_iter().flatten() {
+            connection.close(cause);
+        }
     }
 }
