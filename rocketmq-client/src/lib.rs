@@ -20,7 +20,7 @@ pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
     DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,
 };
-pub use error::{Attempt, Error, ErrorKind, Result};
+pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
 pub use producer::{
     DefaultMQProducer, DefaultMQProducerBuilder, MessageQueueSelector, SelectMessageQueueByHash,
     SelectMessageQueueByRandom, SendRequest, SendTicket,

@@ -16,7 +16,7 @@ mod responder;
 mod writer;
 
 pub use connect::connect;
-pub use connection::{Connection, ConnectionConfig, Handler};
+pub use connection::{Connection, ConnectionConfig, Handler, PendingResponse};
 pub use error::RemotingError;
 pub use listener::{Listener, ListenerConfig};
 pub use requests::Requests;
