@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut missing = sent.clone();
     while !missing.is_empty() {
         let Ok(Some(message)) = tokio::time::timeout(PATIENCE, messages.recv()).await else { break };
-        if message.property("run") == Some(&run) {
+        if message.get_property("run") == Some(&run) {
             println!("Receive New Messages: {message}");
             missing.remove(&message.msg_id());
         }

@@ -2,6 +2,7 @@
 
 use rocketmq_protocol::message::id::OffsetMessageId;
 use rocketmq_protocol::message::record::Record;
+use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{Properties, names};
 
 /// The level of the first retry; each further one takes the next.

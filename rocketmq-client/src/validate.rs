@@ -1,5 +1,6 @@
 //! Java's `Validators`: what is refused before it reaches a broker.
 
+use rocketmq_protocol::message::wire::{WireMessage, WireProperties};
 use rocketmq_protocol::message::{
     MAX_GROUP_BYTES, MAX_TOPIC_BYTES, Message, SCHEDULE_TOPIC, illegal_name_character, properties,
 };

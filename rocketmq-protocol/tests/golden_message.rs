@@ -11,6 +11,7 @@ use golden_file::{Line, RELEASES, from_hex, lines};
 use rocketmq_protocol::compression::{compress_zlib, decompress};
 use rocketmq_protocol::message::id::{MessageIdGenerator, OffsetMessageId};
 use rocketmq_protocol::message::record::{MAGIC_V1, Record};
+use rocketmq_protocol::message::wire::{WireMessage, WireMessageExt, WireProperties};
 use rocketmq_protocol::message::{
     Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag, batch, hash_map_order,
 };
@@ -257,27 +258,18 @@ fn queues_and_send_results_print_as_in_4() {
     let queue = MessageQueue::new("TopicTest", "broker-a", 3);
     assert_eq!(queue.to_string(), line_of("message-queue").text("toString"));
     let unique = "7F0000010001279A5F8D0000ABCD0001";
-    let result = SendResult {
-        send_status: SendStatus::SendOk,
-        msg_id: unique.into(),
-        offset_msg_id: Some("7F00000100002A9F0000000000000000".into()),
-        message_queue: queue,
-        queue_offset: 42,
-        transaction_id: None,
-        region_id: None,
-        trace_on: true,
-        recall_handle: Some("handle".into()),
-    };
+    let mut result = SendResult::new(SendStatus::SendOk, unique, queue, 42);
+    result.offset_msg_id = Some("7F00000100002A9F0000000000000000".into());
+    result.recall_handle = Some("handle".into());
     assert_eq!(result.to_string(), line_of("send-result").text("toString"));
     assert_eq!(result.to_string(), line_of("send-result-recall").text("toString"));
-    let late = SendResult {
-        send_status: SendStatus::FlushDiskTimeout,
-        offset_msg_id: None,
-        queue_offset: 0,
-        ..result
-    };
+    let mut late = result;
+    late.send_status = SendStatus::FlushDiskTimeout;
+    late.offset_msg_id = None;
+    late.queue_offset = 0;
     assert_eq!(late.to_string(), line_of("send-result-flush-disk").text("toString"));
-    let transaction = SendResult { send_status: SendStatus::SendOk, ..late };
+    let mut transaction = late;
+    transaction.send_status = SendStatus::SendOk;
     assert_eq!(transaction.to_string(), line_of("transaction-send-result").text("toString"));
 }
 

@@ -8,6 +8,7 @@ use golden_file::{Line, content_of, lines_of};
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::topic_config::TopicConfigTable;
 use rocketmq_protocol::message::record::{Record, RecordError};
+use rocketmq_protocol::message::wire::WireMessageExt;
 use rocketmq_protocol::message::{MessageExt, SCHEDULE_TOPIC, SysFlag, string_hash};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,7 +72,7 @@ fn consume_queues_hold_the_hash_codes_of_tags() {
             for number in 0..line.number::<usize>("shown") {
                 let Some(bytes) = records.get(&line.number(&format!("{number}.offset"))) else { continue };
                 let (message, _) = MessageExt::decode(bytes).unwrap();
-                let code = message.tags().map_or(0, |tag| i64::from(string_hash(tag)));
+                let code = message.get_tags().map_or(0, |tag| i64::from(string_hash(tag)));
                 assert_eq!(code, line.number::<i64>(&format!("{number}.tagCode")), "{line}, entry {number}");
                 assert_eq!(message.store_size(), line.number::<i32>(&format!("{number}.size")), "{line}");
                 checked += 1;

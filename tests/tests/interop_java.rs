@@ -100,8 +100,8 @@ fn check_messages(way: &str, messages: &[MessageExt]) {
         let expected = if way == "send-large" { large_body(index) } else { small_body(index) };
         assert!(message.body() == &expected, "{way}: the body of message {index} differs");
         assert_eq!(message.user_property("md5"), Some(&*md5_of(message.body())), "{way} {index}");
-        assert_eq!(message.tags(), Some(tag(index)), "{way} {index}");
-        assert_eq!(message.keys(), Some(&*format!("Key-{index}")), "{way} {index}");
+        assert_eq!(message.get_tags(), Some(tag(index)), "{way} {index}");
+        assert_eq!(message.get_keys(), Some(&*format!("Key-{index}")), "{way} {index}");
         indexes.insert(index);
     }
     assert_eq!(indexes, (0..COUNT).collect(), "{way}");

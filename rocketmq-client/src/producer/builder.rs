@@ -64,8 +64,8 @@ impl DefaultMQProducerBuilder {
     client_config_setters!();
 
     /// The topic from whose brokers and settings an unknown topic is made. Default `TBW102`.
-    pub fn create_topic_key(mut self, topic: impl Into<ByteString>) -> Self {
-        self.config.auto_create.key = topic.into();
+    pub fn create_topic_key(mut self, topic: impl Into<String>) -> Self {
+        self.config.auto_create.key = topic.into().into();
         self
     }
 

@@ -59,8 +59,8 @@ struct Inner {
 
 impl DefaultMQProducer {
     /// The settings of a producer of that group, to be started.
-    pub fn builder(producer_group: impl Into<ByteString>) -> DefaultMQProducerBuilder {
-        DefaultMQProducerBuilder::new(producer_group.into())
+    pub fn builder(producer_group: impl Into<String>) -> DefaultMQProducerBuilder {
+        DefaultMQProducerBuilder::new(producer_group.into().into())
     }
 
     async fn start(builder: DefaultMQProducerBuilder) -> Result<Self> {

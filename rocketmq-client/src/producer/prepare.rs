@@ -1,8 +1,8 @@
 //! Making a message ready for the wire, once, whatever the number of tries.
 
 use bytes::Bytes;
-use rocketmq_protocol::ByteString;
 use rocketmq_protocol::compression::{CompressionType, compress_zlib};
+use rocketmq_protocol::message::wire::{WireMessage, WireProperties};
 use rocketmq_protocol::message::{Message, Properties, RETRY_TOPIC_PREFIX, SysFlag, batch, names};
 use rocketmq_protocol::request::SendMessageRequest;
 
@@ -15,7 +15,7 @@ use crate::validate;
 /// A message or batch as it goes over the wire.
 pub(super) struct Prepared {
     /// The id, or the ids joined by commas.
-    pub(super) msg_id: ByteString,
+    pub(super) msg_id: String,
     pub(super) body: Bytes,
     /// All fields; queue and broker are set anew for each try.
     pub(super) header: SendMessageRequest,
@@ -55,11 +55,11 @@ impl Prepared {
             .map_err(|error| Error::new(ErrorKind::InvalidMessage, error.to_string()).with_source(error))?;
         check_batch_size(body.len(), config, messages[0].topic())?;
         // The batch as a whole has only what its messages share.
-        let envelope = Message::new(messages[0].topic_shared().clone(), "")
-            .wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
+        let envelope =
+            Message::new(messages[0].topic(), "").wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
         let header =
             SendMessageRequest { batch: Some(true), ..header(config, envelope, SysFlag::default(), now) };
-        Ok(Self { msg_id: ids.into(), body, header })
+        Ok(Self { msg_id: ids, body, header })
     }
 }
 
@@ -79,6 +79,12 @@ fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
         if message.get_delay_time_level() > 0 {
             return refuse("TimeDelayLevel is not supported for batching");
         }
+        // Java sends these, and every broker delivers them at once.
+        if has_timer(message) {
+            return refuse(
+                "timers (delay_time_sec, delay_time_ms, deliver_time_ms) are not supported for batching",
+            );
+        }
         if message.topic().starts_with(RETRY_TOPIC_PREFIX) {
             return refuse("Retry Group is not supported for batching");
         }
@@ -90,6 +96,12 @@ fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
         }
     }
     check_batch_size(messages.iter().map(batch::encoded_len).sum(), config, first.topic())
+}
+
+fn has_timer(message: &Message) -> bool {
+    [names::TIMER_DELAY_SEC, names::TIMER_DELAY_MS, names::TIMER_DELIVER_MS]
+        .into_iter()
+        .any(|name| message.properties().contains(name))
 }
 
 fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Result<()> {
@@ -104,13 +116,13 @@ fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Resul
 }
 
 /// The id that the message has or gets.
-fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> ByteString {
+fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> String {
     if let Some(id) = message.get_property(names::UNIQ_KEY) {
-        return id.into();
+        return id.to_owned();
     }
     let id = instance.next_message_id(now);
     message.set_reserved_property(names::UNIQ_KEY, &id);
-    id.into()
+    id
 }
 
 fn header(config: &ProducerConfig, message: Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::wire::{WireMessage, WireMessageQueue};
 use rocketmq_protocol::message::{MessageQueue, SendResult, SendStatus};
 use rocketmq_protocol::request::{SendMessageRequest, SendMessageResponse};
 use tokio::time::Instant;
@@ -80,7 +81,7 @@ impl Inner {
                 }
             }
         }
-        Err(give_up(&prepared.header.topic, effort.started.elapsed(), attempts))
+        Err(Error::after_attempts(&prepared.header.topic, effort.started.elapsed(), attempts))
     }
 
     /// Sends without waiting for an answer.
@@ -216,17 +217,6 @@ fn may_try_again(error: &Error) -> bool {
     }
 }
 
-/// One try's error stands for itself; several are told together.
-fn give_up(topic: &str, elapsed: Duration, mut attempts: Vec<Attempt>) -> Error {
-    match attempts.pop() {
-        Some(only) if attempts.is_empty() => only.error.of_topic(topic),
-        last => {
-            attempts.extend(last);
-            Error::after_attempts(topic, elapsed, attempts)
-        }
-    }
-}
-
 fn send_result(answer: Answer<SendMessageResponse>, prepared: &Prepared, queue: &PublishQueue) -> SendResult {
     let send_status = match answer.code {
         ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
@@ -237,21 +227,18 @@ fn send_result(answer: Answer<SendMessageResponse>, prepared: &Prepared, queue: 
     let header = answer.header;
     let message_queue = match header.queue_id == queue.queue.queue_id() {
         true => queue.queue.clone(),
-        false => MessageQueue::new(
+        false => MessageQueue::shared(
             queue.queue.topic_shared().clone(),
             queue.queue.broker_name_shared().clone(),
             header.queue_id,
         ),
     };
-    SendResult {
-        send_status,
-        msg_id: prepared.msg_id.clone(),
-        offset_msg_id: Some(header.msg_id),
-        message_queue,
-        queue_offset: header.queue_offset,
-        transaction_id: header.transaction_id,
-        region_id: header.region_id,
-        trace_on: header.trace_on.as_deref() != Some("false"),
-        recall_handle: header.recall_handle,
-    }
+    let mut result =
+        SendResult::new(send_status, prepared.msg_id.clone(), message_queue, header.queue_offset);
+    result.offset_msg_id = Some(header.msg_id);
+    result.transaction_id = header.transaction_id;
+    result.region_id = header.region_id;
+    result.trace_on = header.trace_on.as_deref() != Some("false");
+    result.recall_handle = header.recall_handle;
+    result
 }

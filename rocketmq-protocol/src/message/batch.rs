@@ -7,6 +7,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::properties::{MAX_PROPERTIES_BYTES, lossy};
+use super::wire::WireProperties;
 use super::{Message, Properties};
 
 const FIXED_BYTES: usize = 22;

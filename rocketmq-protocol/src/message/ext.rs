@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::content::{Content, content_readers};
 use super::java::JavaHost;
-use super::outgoing::fmt_message;
+use super::outgoing::fmt_content;
 use super::properties::lossy;
 use super::record::{Record, RecordError, stored_crc, stored_size};
+use super::wire::{WireMessageExt, WireProperties};
 use super::{Properties, SysFlag, id::OffsetMessageId, names};
 use crate::compression::{DecompressError, decompress};
 
@@ -19,10 +21,7 @@ use crate::compression::{DecompressError, decompress};
 /// keeps its frame (a pull answer, 256 KiB by default) in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageExt {
-    topic: ByteString,
-    flag: i32,
-    properties: Properties,
-    body: Bytes,
+    content: Content,
     broker_name: Option<ByteString>,
     queue_id: i32,
     store_size: i32,
@@ -36,118 +35,15 @@ pub struct MessageExt {
     body_crc: i32,
     reconsume_times: i32,
     prepared_transaction_offset: i64,
-    transaction_id: Option<ByteString>,
 }
 
 impl MessageExt {
-    /// Reads the record that `bytes` starts with, and returns what follows it. The body is left as it was stored:
-    /// see [`decompress`](Self::decompress).
-    ///
-    /// # Errors
-    /// Bytes that are not a whole, well-formed record.
-    pub fn decode(bytes: &Bytes) -> Result<(Self, Bytes), RecordError> {
-        let record = Record::parse(bytes)?;
-        let store_size = stored_size(bytes);
-        let rest_from = usize::try_from(store_size).map_err(|_| RecordError::BadLength("total size"))?;
-        let message = Self {
-            topic: lossy(bytes.slice_ref(record.topic)),
-            flag: record.flag,
-            properties: Properties::from_bytes(bytes.slice_ref(record.properties)),
-            body: bytes.slice_ref(record.body),
-            broker_name: None,
-            queue_id: record.queue_id,
-            store_size,
-            queue_offset: record.queue_offset,
-            sys_flag: record.sys_flag,
-            born_timestamp: record.born_timestamp,
-            born_host: record.born_host,
-            store_timestamp: record.store_timestamp,
-            store_host: record.store_host,
-            commit_log_offset: record.physical_offset,
-            body_crc: stored_crc(bytes),
-            reconsume_times: record.reconsume_times,
-            prepared_transaction_offset: record.prepared_transaction_offset,
-            transaction_id: None,
-        };
-        Ok((message, bytes.slice(rest_from..)))
-    }
-
-    /// Puts the plain body in place of a compressed one, as `sys_flag` says, and clears its bit as 5.x does.
-    ///
-    /// # Errors
-    /// See [`decompress`]; the message is left as it was.
-    pub fn decompress(&mut self, limit_bytes: usize) -> Result<(), DecompressError> {
-        if self.sys_flag.has(SysFlag::COMPRESSED) {
-            self.body = decompress(&self.body, self.sys_flag, limit_bytes)?;
-            self.sys_flag = self.sys_flag.without(SysFlag::COMPRESSED);
-        }
-        Ok(())
-    }
-
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &str {
-        &self.topic
-    }
-
-    /// The topic as a string that clones cheaply.
-    #[must_use]
-    pub fn topic_shared(&self) -> &ByteString {
-        &self.topic
-    }
-
-    /// The body.
-    #[must_use]
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// The producer's own number.
-    #[must_use]
-    pub fn flag(&self) -> i32 {
-        self.flag
-    }
-
-    /// All properties, RocketMQ's own among them.
-    #[must_use]
-    pub fn properties(&self) -> &Properties {
-        &self.properties
-    }
-
-    /// The value of a property.
-    #[must_use]
-    pub fn property(&self, name: &str) -> Option<&str> {
-        self.properties.get(name)
-    }
-
-    /// The value of a property that the producer's program set.
-    #[must_use]
-    pub fn user_property(&self, name: &str) -> Option<&str> {
-        self.properties.get(name)
-    }
-
-    /// The tag.
-    #[must_use]
-    pub fn tags(&self) -> Option<&str> {
-        self.properties.get(names::TAGS)
-    }
-
-    /// The keys, separated by one space.
-    #[must_use]
-    pub fn keys(&self) -> Option<&str> {
-        self.properties.get(names::KEYS)
-    }
-
-    /// The delay level that the message was sent with, 0 for none.
-    #[must_use]
-    pub fn delay_time_level(&self) -> u32 {
-        self.properties.get(names::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
-    }
+    content_readers!();
 
     /// The id that the producer gave, or else the offset message id.
     #[must_use]
     pub fn msg_id(&self) -> String {
-        self.properties.get(names::UNIQ_KEY).map_or_else(|| self.offset_msg_id(), str::to_owned)
+        self.content.properties.get(names::UNIQ_KEY).map_or_else(|| self.offset_msg_id(), str::to_owned)
     }
 
     /// Where the broker stored the message.
@@ -157,12 +53,6 @@ impl MessageExt {
         OffsetMessageId { store_host: self.store_host, physical_offset: self.commit_log_offset }
             .push_to(&mut text);
         text
-    }
-
-    /// The transaction's id, where the message is part of one and the client has said so.
-    #[must_use]
-    pub fn transaction_id(&self) -> Option<&str> {
-        self.transaction_id.as_deref()
     }
 
     /// The name of the broker it came from.
@@ -242,31 +132,69 @@ impl MessageExt {
     pub fn prepared_transaction_offset(&self) -> i64 {
         self.prepared_transaction_offset
     }
+}
 
-    /// Shows another topic: a consumer shows a retried message under the topic it was sent to.
-    pub fn set_topic(&mut self, topic: impl Into<ByteString>) {
-        self.topic = topic.into();
+impl WireMessageExt for MessageExt {
+    fn decode(bytes: &Bytes) -> Result<(Self, Bytes), RecordError> {
+        let record = Record::parse(bytes)?;
+        let store_size = stored_size(bytes);
+        let rest_from = usize::try_from(store_size).map_err(|_| RecordError::BadLength("total size"))?;
+        let content = Content {
+            topic: lossy(bytes.slice_ref(record.topic)),
+            flag: record.flag,
+            properties: Properties::from_bytes(bytes.slice_ref(record.properties)),
+            body: bytes.slice_ref(record.body),
+            transaction_id: None,
+        };
+        let message = Self {
+            content,
+            broker_name: None,
+            queue_id: record.queue_id,
+            store_size,
+            queue_offset: record.queue_offset,
+            sys_flag: record.sys_flag,
+            born_timestamp: record.born_timestamp,
+            born_host: record.born_host,
+            store_timestamp: record.store_timestamp,
+            store_host: record.store_host,
+            commit_log_offset: record.physical_offset,
+            body_crc: stored_crc(bytes),
+            reconsume_times: record.reconsume_times,
+            prepared_transaction_offset: record.prepared_transaction_offset,
+        };
+        Ok((message, bytes.slice(rest_from..)))
     }
 
-    /// Says which broker the message came from.
-    pub fn set_broker_name(&mut self, broker_name: ByteString) {
+    fn decompress(&mut self, limit_bytes: usize) -> Result<(), DecompressError> {
+        if self.sys_flag.has(SysFlag::COMPRESSED) {
+            self.content.body = decompress(&self.content.body, self.sys_flag, limit_bytes)?;
+            self.sys_flag = self.sys_flag.without(SysFlag::COMPRESSED);
+        }
+        Ok(())
+    }
+
+    fn topic_shared(&self) -> &ByteString {
+        &self.content.topic
+    }
+
+    fn set_topic(&mut self, topic: impl Into<ByteString>) {
+        self.content.topic = topic.into();
+    }
+
+    fn set_broker_name(&mut self, broker_name: ByteString) {
         self.broker_name = Some(broker_name);
     }
 
-    /// Sets how often the message was given back.
-    pub fn set_reconsume_times(&mut self, reconsume_times: i32) {
+    fn set_reconsume_times(&mut self, reconsume_times: i32) {
         self.reconsume_times = reconsume_times;
     }
 
-    /// Says which transaction the message is part of. Java's consumer does so for messages whose property `TRAN_MSG` is
-    /// true, and takes the id that the producer gave.
-    pub fn set_transaction_id(&mut self, transaction_id: impl Into<ByteString>) {
-        self.transaction_id = Some(transaction_id.into());
+    fn set_transaction_id(&mut self, transaction_id: impl Into<ByteString>) {
+        self.content.transaction_id = Some(transaction_id.into());
     }
 
-    /// The properties, to be changed.
-    pub fn properties_mut(&mut self) -> &mut Properties {
-        &mut self.properties
+    fn properties_mut(&mut self) -> &mut Properties {
+        &mut self.content.properties
     }
 }
 
@@ -294,8 +222,8 @@ impl fmt::Display for MessageExt {
             self.prepared_transaction_offset,
         )?;
         // Java's decoder makes no empty body.
-        let body = Some(&self.body[..]).filter(|body| !body.is_empty());
-        fmt_message(f, &self.topic, self.flag, &self.properties, body, self.transaction_id())?;
+        let body = Some(&self.content.body[..]).filter(|body| !body.is_empty());
+        fmt_content(f, &self.content, body)?;
         f.write_str("]")
     }
 }

@@ -1,18 +1,22 @@
 //! Messages: what a program sends, what it receives, and how both lie in frames and in the commit log.
 
 pub mod batch;
+mod content;
 mod ext;
 pub mod id;
 mod java;
+mod keys;
 mod outgoing;
 pub mod properties;
 mod queue;
 pub mod record;
 mod send_result;
 mod sys_flag;
+pub mod wire;
 
 pub use ext::MessageExt;
 pub use java::{hash_map_order, string_hash};
+pub use keys::IntoKeys;
 pub use outgoing::Message;
 pub use properties::{Properties, names};
 pub use queue::MessageQueue;

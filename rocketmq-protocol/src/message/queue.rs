@@ -5,6 +5,8 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
+use super::wire::WireMessageQueue;
+
 /// A queue of a topic. Java: `MessageQueue`. Ordered by topic, broker name, queue id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -19,8 +21,8 @@ pub struct MessageQueue {
 impl MessageQueue {
     /// A queue by its three coordinates.
     #[must_use]
-    pub fn new(topic: impl Into<ByteString>, broker_name: impl Into<ByteString>, queue_id: i32) -> Self {
-        Self { topic: topic.into(), broker_name: broker_name.into(), queue_id }
+    pub fn new(topic: impl Into<String>, broker_name: impl Into<String>, queue_id: i32) -> Self {
+        Self::shared(topic.into().into(), broker_name.into().into(), queue_id)
     }
 
     /// The topic's name.
@@ -40,16 +42,18 @@ impl MessageQueue {
     pub fn queue_id(&self) -> i32 {
         self.queue_id
     }
+}
 
-    /// The topic as a string that clones cheaply.
-    #[must_use]
-    pub fn topic_shared(&self) -> &ByteString {
+impl WireMessageQueue for MessageQueue {
+    fn shared(topic: ByteString, broker_name: ByteString, queue_id: i32) -> Self {
+        Self { topic, broker_name, queue_id }
+    }
+
+    fn topic_shared(&self) -> &ByteString {
         &self.topic
     }
 
-    /// The broker's name as a string that clones cheaply.
-    #[must_use]
-    pub fn broker_name_shared(&self) -> &ByteString {
+    fn broker_name_shared(&self) -> &ByteString {
         &self.broker_name
     }
 }

@@ -37,11 +37,12 @@ impl fmt::Display for SendStatus {
 /// A status other than [`SendStatus::SendOk`] means that the message is stored, but less safely than the broker is
 /// configured to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SendResult {
     /// How safely the message is held.
     pub send_status: SendStatus,
     /// The id that the producer gave the message; those of a batch are joined by commas.
-    pub msg_id: ByteString,
+    pub msg_id: String,
     /// Where the broker stored the message; those of a batch are joined by commas.
     pub offset_msg_id: Option<ByteString>,
     /// The queue that holds the message.
@@ -56,6 +57,29 @@ pub struct SendResult {
     pub trace_on: bool,
     /// Takes a timer message back (5.x).
     pub recall_handle: Option<ByteString>,
+}
+
+impl SendResult {
+    /// A result with what every broker answers; the other fields are as if it had answered nothing more.
+    #[must_use]
+    pub fn new(
+        send_status: SendStatus,
+        msg_id: impl Into<String>,
+        message_queue: MessageQueue,
+        queue_offset: i64,
+    ) -> Self {
+        Self {
+            send_status,
+            msg_id: msg_id.into(),
+            offset_msg_id: None,
+            message_queue,
+            queue_offset,
+            transaction_id: None,
+            region_id: None,
+            trace_on: true,
+            recall_handle: None,
+        }
+    }
 }
 
 /// As the `toString` of Java's 4.9 line.

@@ -1,10 +1,13 @@
 //! One connection: what both sides do with it. Its two tasks are in `reader.rs` and `writer.rs`.
 
 use std::fmt;
+use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::outbound::Outbound;
-use super::{RemotingError, Responder};
+use super::{RemotingError, Requests, Responder};
 use crate::command::{Outgoing, RemotingCommand};
 use crate::frame::MAX_FRAME_BYTES;
 use crate::header::{HeaderFields, SerializeType};
@@ -54,9 +57,17 @@ pub trait Handler: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// A request came. Called on the connection's reader task, in the order of arrival: it must not block, and may
-    /// keep the responder and answer later from any thread.
+    /// A request came. Called on the connection's task, in the order of arrival: it must not block, and may keep the
+    /// responder and answer later from any thread.
     fn handle(&self, request: RemotingCommand, responder: Responder);
+
+    /// The requests of one read came, at least one. By default each goes to [`handle`](Self::handle); who can do
+    /// something cheaper for many at once takes them from the iterator. What is left in it is answered with an error.
+    fn handle_all(&self, requests: &mut Requests<'_>) {
+        for (request, responder) in requests {
+            self.handle(request, responder);
+        }
+    }
 
     /// A connection has ended.
     fn disconnected(&self, connection: &Connection, cause: &str) {
@@ -138,25 +149,49 @@ impl Connection {
         timeout: Duration,
     ) -> Result<RemotingCommand, RemotingError> {
         let deadline = Instant::now() + timeout;
-        let timed_out = || RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout };
         if self.0.outbound.is_full() {
             let room = tokio::time::timeout_at(deadline.into(), self.0.outbound.room()).await;
-            room.map_err(|_| timed_out())?;
+            room.map_err(|_| RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout })?;
         }
+        self.begin(request, body, deadline.saturating_duration_since(Instant::now()))?.await.map_err(
+            |error| match error {
+                RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
+                other => other,
+            },
+        )
+    }
+
+    /// Waits until there is room in the outbound buffer, or the connection has ended.
+    pub async fn room(&self) {
+        tokio::select! {
+            biased;
+            () = self.0.outbound.room() => {}
+            () = self.0.ended.cancelled() => {}
+        }
+    }
+
+    /// Queues a request at once, whether there is [`room`](Self::room) or not, and returns the future of its response:
+    /// requests that one caller begins are written in that order. Dropping the future forgets the request; the frame is
+    /// still sent, whole.
+    ///
+    /// # Errors
+    /// [`RemotingError`] if the connection has ended or the request is too large: nothing was sent.
+    pub fn begin<R: Request>(
+        &self,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<PendingResponse, RemotingError> {
         let (waiter, response) = oneshot::channel();
+        let deadline = Instant::now() + timeout;
         let begun = self.session().begin(deadline, waiter).map_err(|(_, cause)| self.not_sent(cause))?;
-        let mut forget = ForgetOnDrop { connection: self, opaque: Some(begun.opaque) };
+        let pending =
+            PendingResponse { connection: self.clone(), opaque: Some(begun.opaque), response, timeout };
         self.put(request, begun.opaque, false, body)?;
         if begun.is_earliest {
             self.0.outbound.filled.notify_one();
         }
-        let response = response.await;
-        forget.opaque = None;
-        match response {
-            Ok(Err(RemotingError::Timeout { .. })) => Err(timed_out()),
-            Ok(response) => response,
-            Err(_) => Err(self.closed_error()),
-        }
+        Ok(pending)
     }
 
     /// Sends a request that wants no response, once there is room in the outbound buffer.
@@ -167,11 +202,7 @@ impl Connection {
     /// # Cancel safety
     /// A call that is dropped has sent either the whole request or nothing.
     pub async fn invoke_oneway<R: Request>(&self, request: &R, body: Bytes) -> Result<(), RemotingError> {
-        tokio::select! {
-            biased;
-            () = self.0.outbound.room() => {}
-            () = self.0.ended.cancelled() => {}
-        }
+        self.room().await;
         self.try_oneway(request, body)
     }
 
@@ -286,13 +317,35 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Forgets a request whose caller went away.
-struct ForgetOnDrop<'a> {
-    connection: &'a Connection,
+/// The future of a response, whatever the response's code. Made by [`Connection::begin`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct PendingResponse {
+    connection: Connection,
+    /// `None` once the response is there.
     opaque: Option<i32>,
+    response: oneshot::Receiver<Result<RemotingCommand, RemotingError>>,
+    timeout: Duration,
 }
 
-impl Drop for ForgetOnDrop<'_> {
+impl Future for PendingResponse {
+    type Output = Result<RemotingCommand, RemotingError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.response).poll(context));
+        self.opaque = None;
+        Poll::Ready(match response {
+            Ok(Err(RemotingError::Timeout { addr, .. })) => {
+                Err(RemotingError::Timeout { addr, timeout: self.timeout })
+            }
+            Ok(response) => response,
+            Err(_) => Err(self.connection.closed_error()),
+        })
+    }
+}
+
+/// Forgets a request whose caller went away.
+impl Drop for PendingResponse {
     fn drop(&mut self) {
         if let Some(opaque) = self.opaque {
             self.connection.session().complete(opaque);

@@ -11,11 +11,13 @@ mod error;
 mod listener;
 mod outbound;
 mod reader;
+mod requests;
 mod responder;
 mod writer;
 
 pub use connect::connect;
-pub use connection::{Connection, ConnectionConfig, Handler};
+pub use connection::{Connection, ConnectionConfig, Handler, PendingResponse};
 pub use error::RemotingError;
 pub use listener::{Listener, ListenerConfig};
+pub use requests::Requests;
 pub use responder::Responder;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Connection, Handler, Responder};
+use super::{Connection, Handler, Requests};
 use crate::command::RemotingCommand;
 use crate::frame::split_frame;
 
@@ -59,6 +59,7 @@ impl Connection {
     }
 
     fn dispatch_frames(&self, buffer: &mut BytesMut, handler: &Arc<dyn Handler>) -> Result<(), String> {
+        let mut requests = Requests::new(self);
         while let Some(frame) =
             split_frame(buffer, self.0.config.max_frame_bytes).map_err(|e| e.to_string())?
         {
@@ -66,9 +67,11 @@ impl Connection {
             if command.is_response() {
                 self.complete(command);
             } else {
-                let responder = Responder::new(self.clone(), &command);
-                handler.handle(command, responder);
+                requests.push(command);
             }
+        }
+        if requests.len() > 0 {
+            handler.handle_all(&mut requests);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::Request;
 use crate::code::RequestCode;
 use crate::header::header;
 use crate::message::Properties;
+use crate::message::wire::WireProperties;
 
 header! {
     /// A message to store, or a batch. Java: `SendMessageRequestHeaderV2`.

@@ -24,11 +24,11 @@ async fn tags_that_come(mq: &Cluster, topic: &str, expression: &str, last: &str)
     let last = Some(last);
     let messages = inbox
         .until(&format!("the last message by {expression:?}"), |messages| {
-            messages.last().is_some_and(|message| message.tags() == last)
+            messages.last().is_some_and(|message| message.get_tags() == last)
         })
         .await;
     consumer.shutdown().await;
-    messages.iter().map(|message| message.tags().unwrap_or("none").to_owned()).collect()
+    messages.iter().map(|message| message.get_tags().unwrap_or("none").to_owned()).collect()
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_held_pull_is_not_answered_with_other_tags() {
     inbox.one().await;
     // From here on pulls wait at the end of the queue.
     send_tags(&producer, &topic, &["TagB", "TagB", "TagA"]).await;
-    assert_eq!(inbox.one().await.tags(), Some("TagA"));
+    assert_eq!(inbox.one().await.get_tags(), Some("TagA"));
     assert_eq!(inbox.count(), 2);
     consumer.shutdown().await;
     producer.shutdown().await;
@@ -102,7 +102,7 @@ async fn topics_and_tags_are_subscribed_and_unsubscribed_at_run_time() {
 
     consumer.subscribe(&second, "TagA").await.unwrap();
     let message = inbox.one().await;
-    assert_eq!((message.topic(), message.tags()), (&*second, Some("TagA")));
+    assert_eq!((message.topic(), message.get_tags()), (&*second, Some("TagA")));
 
     consumer.unsubscribe(&first).await.unwrap();
     tests::eventually("the unsubscribed topic's queues are given back", || {
@@ -113,7 +113,7 @@ async fn topics_and_tags_are_subscribed_and_unsubscribed_at_run_time() {
     consumer.subscribe(&second, "TagB").await.unwrap();
     send_tags(&producer, &second, &["TagB"]).await;
     let message = inbox.one().await;
-    assert_eq!((message.topic(), message.tags()), (&*second, Some("TagB")));
+    assert_eq!((message.topic(), message.get_tags()), (&*second, Some("TagB")));
     consumer.shutdown().await;
     producer.shutdown().await;
     mq.stop().await;

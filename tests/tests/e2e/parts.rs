@@ -29,12 +29,12 @@ async fn a_message_comes_back_with_all_its_parts() {
     check_result(&sent, &topic);
     assert_eq!(received.topic(), topic);
     assert_eq!(received.body().to_vec(), (0..=255).collect::<Vec<u8>>());
-    assert_eq!(received.tags(), Some("TagÄ"));
-    assert_eq!(received.keys(), Some("order-1 客户-2"));
-    assert_eq!(received.flag(), 42);
+    assert_eq!(received.get_tags(), Some("TagÄ"));
+    assert_eq!(received.get_keys(), Some("order-1 客户-2"));
+    assert_eq!(received.get_flag(), 42);
     assert_eq!(received.user_property("region"), Some("eu"));
     assert_eq!(received.user_property("名字"), Some("火箭 🚀 =,;{}\"'"));
-    assert_eq!(received.property("CLUSTER"), Some("DefaultCluster"));
+    assert_eq!(received.get_property("CLUSTER"), Some("DefaultCluster"));
     check_place(&received, &sent);
     check_lines(&received, &sent);
     consumer.shutdown().await;
@@ -53,7 +53,7 @@ fn check_result(sent: &SendResult, topic: &str) {
     assert_eq!(sent.message_queue.broker_name(), "broker-a");
     assert_eq!(sent.queue_offset, 0);
     // 5.x brokers name the message's id here, outside of any transaction.
-    assert!(sent.transaction_id.is_none() || sent.transaction_id.as_ref() == Some(&sent.msg_id));
+    assert!(sent.transaction_id.is_none() || sent.transaction_id.as_deref() == Some(&*sent.msg_id));
     assert_eq!(sent.region_id.as_deref(), Some("DefaultRegion"));
     assert!(sent.trace_on);
 }

@@ -30,14 +30,14 @@ async fn what_is_refused_comes_again() {
         assert_eq!(message.topic(), topic, "the listener sees the topic it subscribed to");
         assert_eq!(*message.msg_id(), *sent.msg_id);
         assert_eq!(message.body(), "x");
-        assert_eq!(message.flag(), 7);
+        assert_eq!(message.get_flag(), 7);
         assert_eq!(
-            (message.tags(), message.keys(), message.user_property("p")),
+            (message.get_tags(), message.get_keys(), message.user_property("p")),
             (Some("TagA"), Some("k"), Some("v"))
         );
         if times > 0 {
-            assert_eq!(message.property("RETRY_TOPIC"), Some(&*topic));
-            assert_eq!(message.property("ORIGIN_MESSAGE_ID"), sent.offset_msg_id.as_deref());
+            assert_eq!(message.get_property("RETRY_TOPIC"), Some(&*topic));
+            assert_eq!(message.get_property("ORIGIN_MESSAGE_ID"), sent.offset_msg_id.as_deref());
         }
     }
     consumer.shutdown().await;
@@ -132,8 +132,8 @@ async fn dead_letter(mq: &Cluster, max_reconsume_times: u16, delay_level: i32) -
     let reader = reader.consume_concurrently(dead_letters.listener()).start().await.unwrap();
     let message = dead_letters.one().await;
     assert_eq!(message.topic(), format!("%DLQ%{group}"));
-    assert_eq!(message.property("RETRY_TOPIC"), Some(&*topic));
-    assert_eq!(message.property("ORIGIN_MESSAGE_ID"), sent.offset_msg_id.as_deref());
+    assert_eq!(message.get_property("RETRY_TOPIC"), Some(&*topic));
+    assert_eq!(message.get_property("ORIGIN_MESSAGE_ID"), sent.offset_msg_id.as_deref());
     assert_eq!((&*message.msg_id(), message.user_property("p")), (&*sent.msg_id, Some("v")));
     consumer.shutdown().await;
     reader.shutdown().await;

@@ -30,9 +30,9 @@ async fn a_batch_is_stored_whole_and_in_order() {
         assert_eq!(message.msg_id(), ids[at]);
         assert_eq!(message.offset_msg_id(), offset_ids[at]);
         assert_eq!(message.body(), &format!("body {at}"));
-        assert_eq!(message.keys(), Some(&*format!("k{at}")));
-        assert_eq!(message.tags(), Some("T"));
-        assert_eq!(usize::try_from(message.flag()).unwrap(), at);
+        assert_eq!(message.get_keys(), Some(&*format!("k{at}")));
+        assert_eq!(message.get_tags(), Some("T"));
+        assert_eq!(usize::try_from(message.get_flag()).unwrap(), at);
         assert_eq!(message.queue_id(), sent.message_queue.queue_id());
         assert_eq!(message.queue_offset(), sent.queue_offset + i64::try_from(at).unwrap());
     }

@@ -6,6 +6,7 @@ use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::NoFields;
 use rocketmq_protocol::message::record::Record;
+use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{
     MAX_TOPIC_BYTES, Properties, SCHEDULE_TOPIC, dlq_topic, names, retry_topic,
 };

@@ -25,9 +25,9 @@ async fn a_delayed_message_comes_when_its_time_has_come_and_keeps_its_properties
     assert_eq!(client.pull(&pull_request("T", 2, 0, "*")).await.code, 19, "level 5 is a minute");
     broker.clock.advance(Duration::from_secs(2));
     let message = arrives(&client, "T", 2, 0).await;
-    assert_eq!((&message.body()[..], message.tags()), (&b"later"[..], Some("A")));
+    assert_eq!((&message.body()[..], message.get_tags()), (&b"later"[..], Some("A")));
     for (name, value) in [("DELAY", "5"), ("REAL_TOPIC", "T"), ("REAL_QID", "2"), ("WAIT", "true")] {
-        assert_eq!(message.property(name), Some(value), "{name}");
+        assert_eq!(message.get_property(name), Some(value), "{name}");
     }
     assert_eq!(client.pull(&pull_request("T", 2, 0, "A")).await.messages.len(), 1, "its tag counts again");
     broker.broker.shutdown().await;

@@ -22,6 +22,7 @@ use rocketmq_protocol::body::subscription::SubscriptionData;
 use rocketmq_protocol::code::RequestCode;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::{FieldSink, HeaderFields, NoFields};
+use rocketmq_protocol::message::wire::{WireMessageExt, WireProperties};
 use rocketmq_protocol::message::{AUTO_CREATE_TOPIC_KEY, MessageExt, Properties};
 use rocketmq_protocol::remoting::{self, Connection, ConnectionConfig, Handler, Responder};
 use rocketmq_protocol::request::{

@@ -37,15 +37,15 @@ async fn the_ladder_leads_to_the_dead_letters() {
         broker.clock.advance(Duration::from_secs(2));
         message = one(&client, "%RETRY%g", times - 1).await;
         assert_eq!(i64::from(message.reconsume_times()), times);
-        assert_eq!(message.property("RETRY_TOPIC"), Some("T"));
-        assert_eq!(message.property("ORIGIN_MESSAGE_ID"), Some(&*first.offset_msg_id()));
-        assert_eq!((message.tags(), message.keys()), (Some("A"), Some("k")));
+        assert_eq!(message.get_property("RETRY_TOPIC"), Some("T"));
+        assert_eq!(message.get_property("ORIGIN_MESSAGE_ID"), Some(&*first.offset_msg_id()));
+        assert_eq!((message.get_tags(), message.get_keys()), (Some("A"), Some("k")));
         assert_eq!(message.born_timestamp(), first.born_timestamp());
     }
     let last = SendBackRequest { max_reconsume_times: Some(3), ..give_back(&message, 0) };
     assert_eq!(client.code_of(&last, Bytes::new()).await.0, 0);
     let dead = one(&client, "%DLQ%g", 0).await;
-    assert_eq!((dead.reconsume_times(), dead.property("RETRY_TOPIC")), (4, Some("T")));
+    assert_eq!((dead.reconsume_times(), dead.get_property("RETRY_TOPIC")), (4, Some("T")));
     let names =
         |message: &MessageExt| message.properties().iter().filter(|(name, _)| *name == "REAL_TOPIC").count();
     assert_eq!(names(&message), 1, "nothing piles up");

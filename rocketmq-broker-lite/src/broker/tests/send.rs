@@ -1,5 +1,6 @@
 //! What a producer is answered.
 
+use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{Message, SysFlag, batch};
 
 use super::*;
@@ -17,7 +18,7 @@ async fn a_message_comes_back_as_it_was_sent_with_the_cluster_added() {
     let message = &answer.messages[0];
     assert_eq!(message.offset_msg_id(), *sent.msg_id);
     assert_eq!(message.properties().as_str(), "KEYS\u{1}k\u{2}TAGS\u{1}A\u{2}CLUSTER\u{1}DefaultCluster");
-    assert_eq!((message.flag(), message.born_timestamp()), (7, 1_700_000_000_000));
+    assert_eq!((message.get_flag(), message.born_timestamp()), (7, 1_700_000_000_000));
     assert_eq!(message.store_host(), broker.broker.addr());
     broker.broker.shutdown().await;
 }
@@ -50,6 +51,7 @@ async fn each_check_has_its_code_and_its_words() {
             "transaction message",
         ),
         (send_request("T", &[("TIMER_DELAY_MS", "5")]), 1, "timerWheelEnable is false"),
+        (send_request("T", &[("TIMER_DELIVER_MS", "5"), ("DELAY", "0")]), 1, "timerWheelEnable is false"),
         (send_request("T", &[("DELAY", "x")]), 1, "For input string: \"x\""),
         (to("%RETRY%a@b"), 1, "illegal characters"),
     ];
@@ -164,6 +166,9 @@ async fn a_batch_that_makes_no_sense_stores_nothing() {
     }
     let delayed = SendMessageRequest { batch: Some(true), ..send_request("T", &[("DELAY", "1")]) };
     assert_eq!(client.code_of(&delayed, batch_of(&["a"])).await.0, 13);
+    let timed = batch::encode(&[Message::new("T", "a"), Message::new("T", "b").delay_time_sec(5)]).unwrap();
+    let (code, remark) = client.code_of(&request, timed).await;
+    assert!(code == 1 && remark.contains("timerWheelEnable is false"), "{code}: {remark}");
     assert_eq!(client.pull(&pull_request("T", 0, 0, "*")).await.code, 19);
     broker.broker.shutdown().await;
 }
