@@ -16,9 +16,19 @@ pub(crate) fn integer(text: &str) -> Option<i64> {
     }
 }
 
+/// The whole number in a text: of a fraction only zeros are taken.
+pub(crate) fn quoted_integer(text: &str) -> Option<i64> {
+    match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => integer(whole),
+        Some(_) => None,
+        None => integer(text),
+    }
+}
+
 fn truncated(text: &str) -> Option<i64> {
     // `1.5e3`, but neither `inf` nor `nan`.
-    let number: f64 = text.parse().ok().filter(|_| text.ends_with(|last: char| last.is_ascii_digit() || last == '.'))?;
+    let number: f64 =
+        text.parse().ok().filter(|_| text.ends_with(|last: char| last.is_ascii_digit() || last == '.'))?;
     #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
     (number.abs() < 9.2e18).then_some(number as i64)
 }
@@ -30,9 +40,11 @@ pub(crate) fn without_suffix(number: &str) -> &str {
 
 /// The truth value that a scalar stands for: of numbers, 1 alone is true.
 pub(crate) fn truth(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "y" | "t" => Some(true),
-        "false" | "n" | "f" | "" | "null" => Some(false),
+    match text {
+        "Y" | "T" => Some(true),
+        "N" | "F" | "" | "null" => Some(false),
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
         _ => integer(text).map(|number| number == 1),
     }
 }

@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::convert::{integer, same_name, truth, without_suffix};
+use super::convert::{integer, quoted_integer, same_name, truth, without_suffix};
 use super::scan::{Fault, Scanner};
 
 type Error = serde_json::Error;
@@ -23,7 +23,10 @@ pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Err
     let mut scanner = Scanner::new(text);
     scanner.skip_value(0)?;
     scanner.end()?;
-    T::deserialize(&mut Reader(Scanner::new(text)))
+    let mut scanner = Scanner::new(text);
+    scanner.peek();
+    let root = scanner.place();
+    T::deserialize(&mut Reader(scanner, root))
 }
 
 impl From<Fault> for Error {
@@ -32,8 +35,8 @@ impl From<Fault> for Error {
     }
 }
 
-/// Stands before a value, in text that was checked as a whole.
-struct Reader<'de>(Scanner<'de>);
+/// Stands before a value, in text that was checked as a whole and whose outermost value is at that place.
+struct Reader<'de>(Scanner<'de>, usize);
 
 impl<'de> Reader<'de> {
     fn is_null(&self) -> bool {
@@ -53,7 +56,8 @@ impl<'de> Reader<'de> {
     fn take_empty_text(&mut self) -> bool {
         let mut ahead = self.0.clone();
         let quote = ahead.peek().filter(|byte| matches!(byte, b'"' | b'\''));
-        let found = quote.is_some_and(|quote| ahead.take(quote) && ahead.byte() == Some(quote) && ahead.take(quote));
+        let found =
+            quote.is_some_and(|quote| ahead.take(quote) && ahead.byte() == Some(quote) && ahead.take(quote));
         if found {
             self.0 = ahead;
         }
@@ -73,7 +77,7 @@ impl<'de> Reader<'de> {
         let at = self.0.place();
         let quoted = matches!(self.0.peek(), Some(b'"' | b'\''));
         let text = self.0.text(0)?;
-        let number = integer(if quoted { &text } else { without_suffix(&text) });
+        let number = if quoted { quoted_integer(&text) } else { integer(without_suffix(&text)) };
         number.ok_or_else(|| Fault { at, wanted: "a whole number" }.into())
     }
 
@@ -184,7 +188,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if self.take_null() || self.take_empty_text() || self.take_empty_array() {
+        // Nothing at all is an object's default inside of another one; alone it says nothing.
+        if self.0.place() != self.1 && (self.take_null() || self.take_empty_text() || self.take_empty_array())
+        {
             return visitor.visit_map(Nothing);
         }
         self.enter_object()?;

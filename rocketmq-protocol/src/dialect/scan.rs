@@ -216,14 +216,18 @@ impl<'a> Scanner<'a> {
     /// A key without quotes: a name or a number.
     fn bare_key(&mut self) -> Result<&'a [u8], Fault> {
         let word = self.word();
-        if word.is_empty() { self.fail("a key") } else { Ok(word) }
+        let is_name = |word: &[u8]| {
+            !word.is_empty()
+                && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
+        };
+        if is_name(word) || is_number(word) { Ok(word) } else { self.fail("a key") }
     }
 
     /// The name of an object's next member: not a number, unless it stands in quotes.
     pub(crate) fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
             Some(b'"' | b'\'') => self.string(),
-            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$') => Ok(String::from_utf8_lossy(self.word())),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$') => Ok(String::from_utf8_lossy(self.bare_key()?)),
             _ => self.fail("a member's name"),
         }
     }

@@ -110,10 +110,7 @@ pub(super) fn for_each_field<'a>(
         let key_length = u16::from_be_bytes(reader.array("field name's length")?);
         let key = reader.take(usize::from(key_length), "field name")?;
         let value = reader.sized("field value")?;
-        // Java reads an empty value as null.
-        if !value.is_empty() {
-            visit(String::from_utf8_lossy(key), String::from_utf8_lossy(value));
-        }
+        visit(String::from_utf8_lossy(key), String::from_utf8_lossy(value));
     }
     Ok(())
 }

@@ -100,13 +100,14 @@ pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
             "extFields" => {
                 let object = scanner.peek() == Some(b'{');
                 let from = scanner.place();
-                match scanner.text(1)? {
-                    _ if object => {
-                        let bytes = header.slice(from..scanner.place());
-                        fields = ExtFields { encoding: Some(SerializeType::Json), bytes };
-                    }
-                    text if text == "null" => fields = ExtFields::default(),
-                    _ => return Err(HeaderError::Malformed { at: from, what: "an object" }),
+                if object {
+                    for_each_member(scanner, |scanner, _| Ok(scanner.skip_value(2)?))?;
+                    let bytes = header.slice(from..scanner.place());
+                    fields = ExtFields { encoding: Some(SerializeType::Json), bytes };
+                } else if scanner.text(1)? == "null" {
+                    fields = ExtFields::default();
+                } else {
+                    return Err(HeaderError::Malformed { at: from, what: "an object" });
                 }
             }
             _ => scanner.skip_value(1)?,

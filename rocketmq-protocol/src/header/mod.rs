@@ -149,6 +149,23 @@ impl ExtFields {
         }
     }
 
+    /// As [`for_each`](Self::for_each), but for the fields that Java takes for null: those of a binary header that are
+    /// empty.
+    ///
+    /// # Errors
+    /// The encoding is broken.
+    pub(crate) fn for_each_given<'a>(
+        &'a self,
+        mut visit: impl FnMut(Cow<'a, str>, RawField<'a>),
+    ) -> Result<(), HeaderError> {
+        let empty_is_null = self.encoding == Some(SerializeType::RocketMq);
+        self.for_each(|key, value| {
+            if !(empty_is_null && value.text.is_empty()) {
+                visit(key, value);
+            }
+        })
+    }
+
     /// One field's value. To read several, use a typed header.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<ByteString> {
@@ -289,7 +306,7 @@ macro_rules! header {
         impl $crate::header::FromFields for $name {
             fn from_fields(fields: &$crate::header::ExtFields) -> Result<Self, $crate::header::HeaderError> {
                 $(let mut $field = None;)*
-                fields.for_each(|key, value| match key.as_ref() {
+                fields.for_each_given(|key, value| match key.as_ref() {
                     $($key => $field = Some(value),)*
                     _ => {}
                 })?;
@@ -318,9 +335,7 @@ macro_rules! field {
         }
     };
     ($key:literal, $raw:ident, tolerant) => {
-        Ok::<_, $crate::header::HeaderError>(
-            $crate::header::FieldValue::read($key, $raw).unwrap_or_default(),
-        )
+        Ok::<_, $crate::header::HeaderError>($crate::header::FieldValue::read($key, $raw).unwrap_or_default())
     };
 }
 pub(crate) use field;

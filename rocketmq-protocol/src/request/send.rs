@@ -18,7 +18,7 @@ header! {
         /// The topic whose settings an unknown topic inherits.
         default_topic: ByteString = "c" optional,
         /// How many queues an unknown topic gets.
-        default_topic_queue_nums: i32 = "d",
+        default_topic_queue_nums: i32 = "d" or_negative,
         /// The queue; below 0 the broker picks one.
         queue_id: i32 = "e",
         /// RocketMQ's own flags.
@@ -60,7 +60,7 @@ header! {
         /// The topic whose settings an unknown topic inherits.
         default_topic: ByteString = "defaultTopic" optional,
         /// How many queues an unknown topic gets.
-        default_topic_queue_nums: i32 = "defaultTopicQueueNums",
+        default_topic_queue_nums: i32 = "defaultTopicQueueNums" or_negative,
         /// The queue; below 0 the broker picks one.
         queue_id: i32 = "queueId",
         /// RocketMQ's own flags.

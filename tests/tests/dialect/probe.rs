@@ -144,7 +144,7 @@ impl Probe {
             "35" => self.unregister(&names, &text).await,
             "register" => {
                 let fields = names.fill(
-                    r#"{"brokerName":"$N","brokerAddr":"127.0.0.1:1","clusterName":"c$N","haServerAddr":"127.0.0.1:2","brokerId":"0","compressed":"false","bodyCrc32":"0"}"#,
+                    r#"{"brokerName":"$N","brokerAddr":"$N:1","clusterName":"c$N","haServerAddr":"127.0.0.1:2","brokerId":"0","compressed":"false","bodyCrc32":"0"}"#,
                 );
                 self.register(&names, &fields, &text).await
             }
@@ -228,8 +228,8 @@ impl Probe {
         if let Some(answered) = answered {
             // A header without one gets what the peer makes up.
             match answered.opaque() {
-                given @ (0 | 7 | 8) => write!(outcome, " opaque={given}").unwrap(),
-                _ => outcome.push_str(" opaque=new"),
+                given @ (7 | 8) => write!(outcome, " opaque={given}").unwrap(),
+                _ => outcome.push_str(" opaque=other"),
             }
             if let Some(offset) = answered.field("offset") {
                 write!(outcome, " offset={offset}").unwrap();
@@ -266,9 +266,8 @@ impl Probe {
             }
             route => write!(outcome, " route:{}", code(route.as_ref())).unwrap(),
         }
-        // Else the topic would be in the routes of no one but of a broker that is not there.
         drop(broker);
-        outcome
+        outcome.replace(&names.new, "$N")
     }
 
     /// A request to the broker whose fields are the case.
