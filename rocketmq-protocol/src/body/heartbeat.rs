@@ -60,11 +60,14 @@ wire_enum! {
 
 wire_enum! {
     /// Whether the members of a group share the messages or each get them all. Java: `MessageModel`.
+    #[non_exhaustive]
     MessageModel {
         /// Each member gets every message.
+        #[doc(alias = "BROADCASTING")]
         Broadcasting = "BROADCASTING",
         /// The members share the messages.
         #[default]
+        #[doc(alias = "CLUSTERING")]
         Clustering = "CLUSTERING",
     }
     ordinals: [Broadcasting, Clustering]
