@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rocketmq_protocol::address;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The settings of a client, as its builder collects them.
@@ -50,15 +52,10 @@ fn parse_name_servers(list: &str) -> Result<Vec<String>> {
                 format!("namesrv_addr {part:?}: discovery over HTTP is not supported yet; give host:port"),
             ));
         }
-        let port = part
-            .rsplit_once(':')
-            .and_then(|(host, port)| port.parse::<u16>().ok().filter(|_| !host.is_empty()));
-        if port.is_none() {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("namesrv_addr {part:?} is not of the form host:port"),
-            ));
-        }
+        address::split(part).map_err(|error| {
+            let why = format!("namesrv_addr {part:?} is no address: {error}");
+            Error::new(ErrorKind::InvalidConfig, why).with_source(error)
+        })?;
         addresses.push(part.to_owned());
     }
     if addresses.is_empty() {
@@ -141,5 +138,8 @@ mod tests {
         for wrong in ["host", "host:", ":1", "host:99999", "http://host/rocketmq/nsaddr"] {
             assert_eq!(parse_name_servers(wrong).unwrap_err().kind(), ErrorKind::InvalidConfig, "{wrong}");
         }
+        let error = parse_name_servers("::1:9876").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains("[::1]:9876"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong, and what a caller wants to know then.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocketmq_protocol::code::ResponseCode;
@@ -50,25 +51,37 @@ pub enum ErrorKind {
     Panicked,
 }
 
+/// What became of the message of a failed send, or of whatever else the failed call was to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SendOutcome {
+    /// No broker holds the message: sending it again makes no duplicate.
+    NotStored,
+    /// A broker may hold it: the answer is missing, or does not say.
+    Unknown,
+    /// A broker holds it: sending it again makes a duplicate.
+    Stored,
+}
+
 /// Why a call failed: one cheap-to-move value that answers what was tried, where, what came back, whether to try
 /// again, and whether it may have taken effect.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     response_code: Option<i32>,
     broker_addr: Option<String>,
     topic: Option<String>,
-    no_side_effects: bool,
+    outcome: SendOutcome,
     attempts: Vec<Attempt>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// One try of a send.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The broker's name.
@@ -81,17 +94,19 @@ pub struct Attempt {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let no_side_effects = !matches!(
-            kind,
-            ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::Broker | ErrorKind::BadAnswer
-        );
+        let outcome = match kind {
+            ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::Broker | ErrorKind::BadAnswer => {
+                SendOutcome::Unknown
+            }
+            _ => SendOutcome::NotStored,
+        };
         Self(Box::new(Inner {
             kind,
             message: message.into(),
             response_code: None,
             broker_addr: None,
             topic: None,
-            no_side_effects,
+            outcome,
             attempts: Vec::new(),
             source: None,
         }))
@@ -109,12 +124,13 @@ impl Error {
     /// A broker's answer other than success.
     pub(crate) fn broker(code: i32, remark: Option<&str>, broker_addr: &str) -> Self {
         let message = format!("CODE: {code}  DESC: {} BROKER: {broker_addr}", remark.unwrap_or_default());
-        Self::new(ErrorKind::Broker, message).at(broker_addr).with_code(code)
+        let error = Self::new(ErrorKind::Broker, message).at(broker_addr).with_code(code);
+        if is_refusal(code) { error.with_outcome(SendOutcome::NotStored) } else { error }
     }
 
     pub(crate) fn bad_answer(what: &str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         let mut error = Self::new(ErrorKind::BadAnswer, format!("{what} cannot be read: {source}"));
-        error.0.source = Some(Box::new(source));
+        error.0.source = Some(Arc::new(source));
         error
     }
 
@@ -133,29 +149,39 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+    pub(crate) fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
         self
     }
 
-    /// All tries of a send failed: the last error says how, the others are kept.
+    pub(crate) fn with_outcome(mut self, outcome: SendOutcome) -> Self {
+        self.0.outcome = outcome;
+        self
+    }
+
+    /// All tries of a send failed: the last error says how, the others are kept. A single one stands for itself.
     pub(crate) fn after_attempts(topic: &str, elapsed: Duration, attempts: Vec<Attempt>) -> Self {
         let Some(last) = attempts.last() else {
-            return Self::new(ErrorKind::Timeout, "the time for the send was up before it began")
-                .of_topic(topic);
+            let why = format!(
+                "sendDefaultImpl call timeout: {} ms had passed before the first try",
+                elapsed.as_millis()
+            );
+            return Self::new(ErrorKind::Timeout, why).of_topic(topic).with_outcome(SendOutcome::NotStored);
         };
-        let brokers: Vec<_> = attempts.iter().map(|attempt| attempt.broker_name.as_str()).collect();
-        let message = format!(
-            "Send [{}] times, still failed, cost [{}]ms, Topic: {topic}, BrokersSent: [{}]; the last error: {}",
-            attempts.len(),
-            elapsed.as_millis(),
-            brokers.join(", "),
-            last.error
-        );
-        let mut error = Self::new(last.error.kind(), message).of_topic(topic);
-        error.0.response_code = last.error.response_code();
-        error.0.broker_addr = last.error.broker_addr().map(str::to_owned);
-        error.0.no_side_effects = attempts.iter().all(|attempt| attempt.error.has_no_side_effects());
+        let mut error = last.error.clone().of_topic(topic);
+        if attempts.len() > 1 {
+            let brokers: Vec<_> = attempts.iter().map(|attempt| attempt.broker_name.as_str()).collect();
+            error.0.message = format!(
+                "Send [{}] times, still failed, cost [{}]ms, Topic: {topic}, BrokersSent: [{}]; the last error: {}",
+                attempts.len(),
+                elapsed.as_millis(),
+                brokers.join(", "),
+                last.error
+            );
+            error.0.source = Some(Arc::new(last.error.clone()));
+        }
+        let outcomes = attempts.iter().map(|attempt| attempt.error.outcome());
+        error.0.outcome = outcomes.max().unwrap_or(SendOutcome::Unknown);
         error.0.attempts = attempts;
         error
     }
@@ -204,10 +230,18 @@ impl Error {
         }
     }
 
-    /// True if nothing was stored or changed by the failed call. False means that it may have been.
+    /// What became of the message: over all tries of a send, the worst that a program which sends it again must expect.
+    /// For any other call, whether it took effect.
+    #[must_use]
+    pub fn outcome(&self) -> SendOutcome {
+        self.0.outcome
+    }
+
+    /// True if nothing was stored or changed by the failed call: [`outcome`](Self::outcome) is
+    /// [`NotStored`](SendOutcome::NotStored).
     #[must_use]
     pub fn has_no_side_effects(&self) -> bool {
-        self.0.no_side_effects
+        self.0.outcome == SendOutcome::NotStored
     }
 }
 
@@ -223,6 +257,23 @@ pub(crate) fn is_retryable_code(code: i32) -> bool {
                 | ResponseCode::NoPermission
                 | ResponseCode::NoBuyerId
                 | ResponseCode::NotInCurrentUnit
+                | ResponseCode::GoAway
+        )
+    )
+}
+
+/// Codes that brokers give only before they store or change anything. `SYSTEM_ERROR` and `SERVICE_NOT_AVAILABLE` are not
+/// among them: they also stand for failures half-way.
+fn is_refusal(code: i32) -> bool {
+    matches!(
+        ResponseCode::from_i32(code),
+        Some(
+            ResponseCode::SystemBusy
+                | ResponseCode::RequestCodeNotSupported
+                | ResponseCode::MessageIllegal
+                | ResponseCode::NoPermission
+                | ResponseCode::TopicNotExist
+                | ResponseCode::FlowControl
                 | ResponseCode::GoAway
         )
     )
@@ -249,7 +300,9 @@ impl From<RemotingError> for Error {
         }
         let mut converted = Self::new(kind, message);
         converted.0.broker_addr = addr.map(|addr| addr.to_string());
-        converted.0.no_side_effects = error.has_no_side_effects();
+        if error.has_no_side_effects() {
+            converted.0.outcome = SendOutcome::NotStored;
+        }
         converted.with_source(error)
     }
 }
@@ -281,7 +334,32 @@ mod tests {
         let error = Error::after_attempts("T", Duration::from_millis(5), attempts);
         assert_eq!((error.kind(), error.response_code()), (ErrorKind::Broker, Some(2)));
         assert_eq!((error.topic(), error.broker_addr()), (Some("T"), Some("127.0.0.1:1")));
-        assert!(error.is_retryable() && !error.has_no_side_effects());
+        assert!(error.is_retryable() && error.has_no_side_effects(), "refused twice");
         assert!(error.to_string().contains("BrokersSent: [a, b]"), "{error}");
+    }
+
+    #[test]
+    fn the_outcome_of_a_send_is_the_worst_of_its_tries() {
+        let attempt = |outcome| Attempt {
+            broker_name: "a".into(),
+            elapsed: Duration::ZERO,
+            error: Error::new(ErrorKind::Broker, "e").with_outcome(outcome),
+        };
+        let of = |outcomes: &[SendOutcome]| {
+            let attempts = outcomes.iter().map(|outcome| attempt(*outcome)).collect();
+            Error::after_attempts("T", Duration::ZERO, attempts).outcome()
+        };
+        assert_eq!(of(&[SendOutcome::Unknown, SendOutcome::NotStored]), SendOutcome::Unknown);
+        assert_eq!(of(&[SendOutcome::Stored, SendOutcome::Unknown]), SendOutcome::Stored);
+        assert_eq!(of(&[SendOutcome::NotStored]), SendOutcome::NotStored);
+        assert_eq!(of(&[]), SendOutcome::NotStored, "nothing was tried");
+    }
+
+    #[test]
+    fn one_try_is_told_of_in_its_own_words() {
+        let error = Error::new(ErrorKind::Connect, "refused");
+        let attempts = vec![Attempt { broker_name: "a".into(), elapsed: Duration::ZERO, error }];
+        let error = Error::after_attempts("T", Duration::ZERO, attempts);
+        assert_eq!((error.to_string().as_str(), error.attempts().len()), ("refused", 1));
     }
 }

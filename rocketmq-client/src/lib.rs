@@ -20,7 +20,7 @@ pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
     DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,
 };
-pub use error::{Attempt, Error, ErrorKind, Result};
+pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
 pub use producer::{
     DefaultMQProducer, DefaultMQProducerBuilder, MessageQueueSelector, SelectMessageQueueByHash,
     SelectMessageQueueByRandom, SendRequest, SendTicket,
@@ -30,5 +30,5 @@ pub use rocketmq_protocol::ByteString;
 pub use rocketmq_protocol::code::ResponseCode;
 pub use rocketmq_protocol::compression::CompressionType;
 pub use rocketmq_protocol::message::{
-    Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
+    IntoKeys, Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
 };

@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
-use rocketmq_protocol::body::route::{MASTER_ID, TopicRouteData, perm};
+use rocketmq_protocol::body::route::{MASTER_ID, QueueData, TopicRouteData, perm};
 use rocketmq_protocol::message::MessageQueue;
 use rocketmq_protocol::message::wire::WireMessageQueue;
+
+/// How many queues of one topic are used, for sending and for consuming each. Far more than any cluster has; a route that
+/// names more is broken or hostile, and must not cost the memory that it asks for.
+const MAX_QUEUES: usize = 65_536;
 
 /// A topic's route and what follows from it. It never changes: a new route takes its place.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub(crate) struct PublishQueue {
 impl TopicRoute {
     /// What follows from a route whose lists are sorted.
     fn new(topic: &ByteString, data: TopicRouteData) -> Self {
+        warn_of_excess(topic, &data);
         let publish = publish_queues(topic, &data);
         let subscribe = subscribe_queues(topic, &data);
         Self { data, publish, subscribe, next: AtomicUsize::new(rand::random::<u32>() as usize) }
@@ -63,12 +68,17 @@ fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue
     let mut queues = Vec::new();
     for data in data.queue_datas.iter().filter(|data| data.perm & perm::WRITE != 0) {
         let Some(broker_addr) = master(&data.broker_name) else { continue };
-        queues.extend((0..data.write_queue_nums).map(|queue_id| PublishQueue {
+        queues.extend((0..data.write_queue_nums).take(room(&queues)).map(|queue_id| PublishQueue {
             queue: MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
     queues
+}
+
+/// How many queues there may be beyond these.
+fn room<T>(queues: &[T]) -> usize {
+    MAX_QUEUES.saturating_sub(queues.len())
 }
 
 /// `broker:count;broker:count`: exactly those queues.
@@ -81,8 +91,9 @@ fn ordered_queues(
     for part in order.split(';') {
         let Some((broker, count)) = part.split_once(':') else { continue };
         let (Ok(count), Some(broker_addr)) = (count.trim().parse::<i32>(), master(broker)) else { continue };
-        queues.extend((0..count).map(|queue_id| PublishQueue {
-            queue: MessageQueue::shared(topic.clone(), broker.into(), queue_id),
+        let broker = ByteString::from(broker);
+        queues.extend((0..count).take(room(&queues)).map(|queue_id| PublishQueue {
+            queue: MessageQueue::shared(topic.clone(), broker.clone(), queue_id),
             broker_addr: Arc::clone(&broker_addr),
         }));
     }
@@ -95,7 +106,23 @@ fn subscribe_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<MessageQue
         (0..data.read_queue_nums)
             .map(|queue_id| MessageQueue::shared(topic.clone(), data.broker_name.clone(), queue_id))
     });
-    queues.collect()
+    queues.take(MAX_QUEUES).collect()
+}
+
+/// A route that names more queues than are used.
+fn warn_of_excess(topic: &str, data: &TopicRouteData) {
+    let named = |nums: fn(&QueueData) -> i32| {
+        data.queue_datas.iter().map(|data| i64::from(nums(data).max(0))).sum::<i64>()
+    };
+    let most = named(|data| data.write_queue_nums).max(named(|data| data.read_queue_nums));
+    if usize::try_from(most).is_ok_and(|most| most > MAX_QUEUES) {
+        tracing::error!(
+            topic,
+            named = most,
+            used = MAX_QUEUES,
+            "the route names too many queues: the rest is left out"
+        );
+    }
 }
 
 /// The routes of all topics in use, and the brokers that they name.
@@ -148,10 +175,15 @@ impl RouteTable {
         self.brokers.get(broker_name)?.get(&MASTER_ID).cloned()
     }
 
+    /// The addresses of a broker's group by id: 0 is its master, the others are slaves.
+    pub(crate) fn addrs(&self, broker_name: &str) -> Option<Arc<BTreeMap<i64, String>>> {
+        self.brokers.get(broker_name).map(|brokers| Arc::clone(&brokers))
+    }
+
     /// The address to consume from: the wanted member of the group, else the next, else any.
     pub(crate) fn consume_addr(&self, broker_name: &str, wanted_id: i64) -> Option<String> {
         let brokers = self.brokers.get(broker_name)?;
-        let wanted = brokers.get(&wanted_id).or_else(|| brokers.get(&(wanted_id + 1)));
+        let wanted = brokers.get(&wanted_id).or_else(|| brokers.get(&wanted_id.saturating_add(1)));
         wanted.or_else(|| brokers.values().next()).cloned()
     }
 }
@@ -159,7 +191,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rocketmq_protocol::body::route::{BrokerData, QueueData};
+    use rocketmq_protocol::body::route::BrokerData;
 
     fn route(brokers: &[(&str, i64, i32, i32)]) -> TopicRouteData {
         TopicRouteData {
@@ -222,6 +254,31 @@ mod tests {
         let queues: Vec<_> =
             topic.publish.iter().map(|q| (q.queue.broker_name(), q.queue.queue_id())).collect();
         assert_eq!(queues, [("b", 0), ("a", 0), ("a", 1)]);
+    }
+
+    #[test]
+    fn hostile_numbers_cost_nothing_and_panic_nothing() {
+        for queues in [i32::MIN, -1, 0] {
+            let topic = TopicRoute::new(&"T".into(), route(&[("a", 0, 6, queues)]));
+            assert!(
+                topic.publish.is_empty() && topic.subscribe.is_empty() && topic.next_queue(None).is_none()
+            );
+        }
+        let many = [("a", 0, 6, i32::MAX), ("b", 0, 6, i32::MAX)];
+        let topic = TopicRoute::new(&"T".into(), route(&many));
+        assert_eq!((topic.publish.len(), topic.subscribe.len()), (MAX_QUEUES, MAX_QUEUES));
+        let order = format!("a:{};b:{};a:-1;:;a:", i32::MAX, i32::MAX);
+        let data = TopicRouteData { order_topic_conf: Some(order), ..route(&many) };
+        assert_eq!(TopicRoute::new(&"T".into(), data).publish.len(), MAX_QUEUES);
+    }
+
+    #[test]
+    fn a_suggested_broker_that_cannot_be_is_no_panic() {
+        let table = RouteTable::default();
+        table.update(&"T".into(), route(&[("a", i64::MAX, 6, 1)]));
+        for wanted in [i64::MAX, i64::MIN, -1] {
+            assert_eq!(table.consume_addr("a", wanted).as_deref(), Some("a:1"), "{wanted}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | JSON bodies | [`body`] |
 //! | requests in flight, without I/O | [`session`] |
 
+pub mod address;
 pub mod body;
 pub mod code;
 pub mod command;

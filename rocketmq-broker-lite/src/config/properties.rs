@@ -166,7 +166,13 @@ mod tests {
             error("flushDiskType=FSYNC"),
             "flushDiskType=FSYNC is not valid: allowed is ASYNC_FLUSH or SYNC_FLUSH"
         );
-        for text in ["brokerName=", "brokerId=1", "namesrvAddr=127.0.0.1", "messageDelayLevel=1x"] {
+        for text in [
+            "brokerName=",
+            "brokerId=1",
+            "namesrvAddr=127.0.0.1",
+            "namesrvAddr=::1:9876",
+            "messageDelayLevel=1x",
+        ] {
             let error = error(text);
             assert!(error.starts_with(&format!("{text} is not valid: allowed is ")), "{error}");
         }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rocketmq_protocol::address;
+
 use super::FlushDiskType;
 use crate::store;
 
@@ -133,12 +135,8 @@ pub(super) struct Addresses;
 
 impl Rule<String> for Addresses {
     fn read(&self, text: &str) -> Option<String> {
-        let good = |addr: &str| {
-            let (host, port) = addr.trim().rsplit_once(':')?;
-            (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
-        };
-        let all = text.split(';').filter(|addr| !addr.is_empty()).all(|addr| good(addr).is_some());
-        all.then(|| text.to_owned())
+        let good = |addr: &str| address::split(addr.trim()).is_ok();
+        text.split(';').filter(|addr| !addr.is_empty()).all(good).then(|| text.to_owned())
     }
 
     fn print(&self, value: &String) -> String {
@@ -146,7 +144,7 @@ impl Rule<String> for Addresses {
     }
 
     fn allowed(&self) -> String {
-        "host:port, several joined by \";\", for example 127.0.0.1:9876;192.168.0.1:9876".to_owned()
+        "host:port, several joined by \";\", for example 127.0.0.1:9876;[::1]:9876".to_owned()
     }
 }
 

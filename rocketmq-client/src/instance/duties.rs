@@ -29,7 +29,7 @@ pub(super) fn spawn(instance: &Arc<ClientInstance>) {
 }
 
 impl ClientInstance {
-    async fn refresh_routes_by_the_clock(&self) {
+    async fn refresh_routes_by_the_clock(self: &Arc<Self>) {
         let interval = self.config.poll_name_server_interval;
         loop {
             tokio::select! {
@@ -57,15 +57,6 @@ impl ClientInstance {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.heartbeat() => {}
-            }
-        }
-    }
-
-    async fn refresh_all_routes(&self) {
-        for topic in self.routes.topics() {
-            // A topic that the name server does not know keeps the route it has: its first send may be under way.
-            if let Err(error) = self.refresh_route(&topic, None).await {
-                tracing::debug!(%topic, %error, "the route could not be refreshed");
             }
         }
     }

@@ -1,12 +1,16 @@
 //! Who a client is: its address, its id, and the ids it gives to messages.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rocketmq_protocol::message::id::MessageIdGenerator;
 
 use crate::config::ClientConfig;
+
+/// An address for documentation (RFC 5737): it is routed as any other, and nobody is there.
+const ANYWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
@@ -27,17 +31,38 @@ pub(super) fn client_id(config: &ClientConfig, ip: IpAddr) -> String {
     }
 }
 
-/// The local address from which `name_server` is reached; nothing is sent. The loopback address if there is none.
-pub(super) async fn local_ip(name_server: &str) -> IpAddr {
-    let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let Ok(mut addresses) = tokio::net::lookup_host(name_server).await else { return fallback };
-    let Some(target) = addresses.next() else { return fallback };
+/// The local address from which the first name server that can be resolved within `timeout` is reached; nothing is sent.
+/// Without one, the address of the default route; the loopback address if there is none.
+pub(super) async fn local_ip(name_servers: &[String], timeout: Duration) -> IpAddr {
+    let resolve = |addr: String| async move { tokio::net::lookup_host(addr).await.ok()?.next() };
+    let target = first_resolved(name_servers, timeout, resolve).await;
+    let target = target.unwrap_or(SocketAddr::from((ANYWHERE, 9)));
     let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let local = UdpSocket::bind(any).and_then(|socket| {
         socket.connect(target)?;
         socket.local_addr()
     });
-    local.map_or(fallback, |addr| addr.ip())
+    local.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip())
+}
+
+/// A resolver that hangs costs its share of the time, and none longer than all of it.
+async fn first_resolved<F>(
+    name_servers: &[String],
+    timeout: Duration,
+    resolve: impl Fn(String) -> F,
+) -> Option<SocketAddr>
+where
+    F: Future<Output = Option<SocketAddr>>,
+{
+    let share = timeout / u32::try_from(name_servers.len().max(1)).unwrap_or(u32::MAX);
+    for addr in name_servers {
+        match tokio::time::timeout(share, resolve(addr.clone())).await {
+            Ok(Some(target)) => return Some(target),
+            Ok(None) => tracing::warn!(%addr, "a name server's host name cannot be resolved"),
+            Err(_) => tracing::warn!(%addr, "a name server's host name is not resolved in time"),
+        }
+    }
+    None
 }
 
 /// Gives ids to messages.
@@ -90,6 +115,29 @@ mod tests {
         let (start, next) = month_bounds(now);
         assert!(start <= now && now < next, "{start} {now} {next}");
         assert!((27..=32).contains(&((next - start) / 86_400_000)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_hangs_holds_up_the_start_only_for_its_share() {
+        let servers = ["hangs:1".to_owned(), "works:1".to_owned()];
+        let resolve = |addr: String| async move {
+            if addr == "hangs:1" {
+                std::future::pending::<()>().await;
+            }
+            "127.0.0.1:1".parse().ok()
+        };
+        let started = tokio::time::Instant::now();
+        let timeout = Duration::from_secs(4);
+        assert!(first_resolved(&servers, timeout, resolve).await.is_some());
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+        assert_eq!(first_resolved(&servers[..1], timeout, resolve).await, None);
+        assert_eq!(started.elapsed(), Duration::from_secs(6));
+    }
+
+    #[tokio::test]
+    async fn the_address_is_that_which_leads_to_the_name_server() {
+        let ip = local_ip(&["127.0.0.1:9876".to_owned()], Duration::from_secs(3)).await;
+        assert_eq!(ip, IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
 
     #[test]

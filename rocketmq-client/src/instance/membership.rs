@@ -86,9 +86,9 @@ impl Drop for Membership {
 }
 
 impl Deref for Membership {
-    type Target = ClientInstance;
+    type Target = Arc<ClientInstance>;
 
-    fn deref(&self) -> &ClientInstance {
+    fn deref(&self) -> &Arc<ClientInstance> {
         &self.instance
     }
 }

@@ -81,7 +81,7 @@ impl Inner {
                 }
             }
         }
-        Err(give_up(&prepared.header.topic, effort.started.elapsed(), attempts))
+        Err(Error::after_attempts(&prepared.header.topic, effort.started.elapsed(), attempts))
     }
 
     /// Sends without waiting for an answer.
@@ -214,17 +214,6 @@ fn may_try_again(error: &Error) -> bool {
         ErrorKind::Broker => error.response_code().is_some_and(is_retryable_code),
         ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout => true,
         _ => false,
-    }
-}
-
-/// One try's error stands for itself; several are told together.
-fn give_up(topic: &str, elapsed: Duration, mut attempts: Vec<Attempt>) -> Error {
-    match attempts.pop() {
-        Some(only) if attempts.is_empty() => only.error.of_topic(topic),
-        last => {
-            attempts.extend(last);
-            Error::after_attempts(topic, elapsed, attempts)
-        }
     }
 }
 

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 mod cluster;
+mod name_servers;
 mod panics;
 mod requests;

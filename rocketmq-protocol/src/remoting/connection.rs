@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,19 +76,42 @@ impl Connection {
         body: Bytes,
         timeout: Duration,
     ) -> Result<RemotingCommand, RemotingError> {
-        let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + FAR_AWAY);
-        let timed_out = || RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout };
+        let deadline = deadline_after(timeout);
         if self.0.budget.is_full() {
-            tokio::time::timeout_at(deadline, self.room()).await.map_err(|_| timed_out())?;
+            let room = tokio::time::timeout_at(deadline, self.room()).await;
+            room.map_err(|_| RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout })?;
         }
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let opaque = self.0.begin(request, body, deadline.into_std(), waker)?;
-        let answer = Response { connection: self, opaque, fresh: true, over: false }.await;
-        answer.map_err(|lost| match lost {
-            Lost::Expired => timed_out(),
-            Lost::Closed(cause) => RemotingError::Closed { addr: Arc::clone(&self.0.peer_name), cause },
-        })
+        PendingResponse { connection: self.clone(), opaque, timeout, has_waker: true, over: false }.await
+    }
+
+    /// Waits until there is room for another request, or the connection has ended.
+    pub async fn room(&self) {
+        if self.0.budget.is_full() {
+            tokio::select! {
+                biased;
+                () = self.0.budget.room() => {}
+                _ = self.0.closed.wait() => {}
+            }
+        }
+    }
+
+    /// Queues a request at once, whether there is [`room`](Self::room) or not, and returns the future of its response:
+    /// requests that one caller begins are written in that order. Dropping the future forgets the request; the frame is
+    /// still sent, whole.
+    ///
+    /// # Errors
+    /// [`RemotingError`] if the connection has ended or the request is too large: nothing was sent.
+    pub fn begin<R: Request>(
+        &self,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<PendingResponse, RemotingError> {
+        let deadline = deadline_after(timeout).into_std();
+        let opaque = self.0.begin(request, body, deadline, Waker::noop().clone())?;
+        Ok(PendingResponse { connection: self.clone(), opaque, timeout, has_waker: false, over: false })
     }
 
     /// Sends a request that wants no response, once there is room for it.
@@ -99,9 +122,7 @@ impl Connection {
     /// # Cancel safety
     /// A call that is dropped has queued either the whole request or nothing.
     pub async fn invoke_oneway<R: Request>(&self, request: &R, body: Bytes) -> Result<(), RemotingError> {
-        if self.0.budget.is_full() {
-            self.room().await;
-        }
+        self.room().await;
         self.0.oneway(request, body)
     }
 
@@ -156,14 +177,6 @@ impl Connection {
     pub(super) async fn ended(&self) {
         self.0.over.wait().await;
     }
-
-    async fn room(&self) {
-        tokio::select! {
-            biased;
-            () = self.0.budget.room() => {}
-            _ = self.0.closed.wait() => {}
-        }
-    }
 }
 
 impl PartialEq for Connection {
@@ -186,32 +199,47 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Waits for one response; forgets the request when its caller goes away.
-struct Response<'a> {
-    connection: &'a Connection,
+/// The future of a response, whatever the response's code. Made by [`Connection::begin`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct PendingResponse {
+    connection: Connection,
     opaque: i32,
-    /// The session knows the waker already: no need to take the lock for the first poll.
-    fresh: bool,
+    timeout: Duration,
+    /// The session knows whom to wake: no need to take the lock for the first poll.
+    has_waker: bool,
     over: bool,
 }
 
-impl Future for Response<'_> {
-    type Output = Result<RemotingCommand, Lost>;
+impl Future for PendingResponse {
+    type Output = Result<RemotingCommand, RemotingError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if std::mem::take(&mut self.fresh) {
+        if std::mem::take(&mut self.has_waker) {
             return Poll::Pending;
         }
-        let polled = self.connection.0.poll_response(self.opaque, cx);
-        self.over = polled.is_ready();
-        polled
+        let response = ready!(self.connection.0.poll_response(self.opaque, cx));
+        self.over = true;
+        Poll::Ready(response.map_err(|lost| {
+            let addr = Arc::clone(&self.connection.0.peer_name);
+            match lost {
+                Lost::Expired => RemotingError::Timeout { addr, timeout: self.timeout },
+                Lost::Closed(cause) => RemotingError::Closed { addr, cause },
+            }
+        }))
     }
 }
 
-impl Drop for Response<'_> {
+/// Forgets a request whose caller went away.
+impl Drop for PendingResponse {
     fn drop(&mut self) {
         if !self.over {
             self.connection.0.lock().session.forget(self.opaque);
         }
     }
+}
+
+fn deadline_after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + FAR_AWAY)
 }

@@ -24,7 +24,7 @@ mod write_queue;
 pub use budget::{Budget, Reserved};
 pub use config::ConnectionConfig;
 pub use connect::connect;
-pub use connection::Connection;
+pub use connection::{Connection, PendingResponse};
 pub use error::RemotingError;
 pub use handler::Handler;
 pub use listener::{Listener, ListenerConfig};

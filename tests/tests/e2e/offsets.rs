@@ -23,7 +23,7 @@ async fn a_new_group_of_a_young_topic_begins_at_its_first_message() {
     let wishes = [
         ConsumeFromWhere::FirstOffset,
         ConsumeFromWhere::LastOffset,
-        ConsumeFromWhere::Timestamp("20300101000000"),
+        ConsumeFromWhere::Timestamp("20300101000000".into()),
     ];
     for wish in wishes {
         let mut inbox = Collector::new();

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SendOutcome};
 use connections::Connections;
 
 /// Sends requests to name servers and brokers.
@@ -143,6 +143,9 @@ fn decode<R: Request>(
     let code = ResponseCode::from_i32(command.code()).filter(|code| accepted.contains(code));
     let Some(code) = code else { return Err(Error::broker(command.code(), command.remark(), addr)) };
     let header = command.header::<R::Response>();
-    let header = header.map_err(|error| Error::bad_answer("the answer's header", error).at(addr))?;
+    // Its code says that the request was carried out.
+    let done =
+        |error| Error::bad_answer("the answer's header", error).at(addr).with_outcome(SendOutcome::Stored);
+    let header = header.map_err(done)?;
     Ok(Answer { code, header, body: command.body().clone() })
 }
