@@ -161,6 +161,12 @@ impl Connection {
         )
     }
 
+    /// False while the outbound buffer is full.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.0.outbound.is_full()
+    }
+
     /// Waits until there is room in the outbound buffer, or the connection has ended.
     pub async fn room(&self) {
         tokio::select! {

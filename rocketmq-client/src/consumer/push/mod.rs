@@ -214,7 +214,7 @@ impl DefaultMQPushConsumer {
         let abandoned = held.iter().map(|queue| queue.pending()).sum();
         let group = &inner.config.consumer_group;
         membership.resign();
-        membership.unregister(None, Some(group)).await;
+        membership.unregister(None, Some(group), inner.instance.api_timeout()).await;
         membership.leave().await;
         ShutdownReport { abandoned, drained }
     }
