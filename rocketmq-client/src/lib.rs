@@ -30,5 +30,5 @@ pub use rocketmq_protocol::ByteString;
 pub use rocketmq_protocol::code::ResponseCode;
 pub use rocketmq_protocol::compression::CompressionType;
 pub use rocketmq_protocol::message::{
-    Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
+    IntoKeys, Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
 };

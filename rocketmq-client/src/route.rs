@@ -201,6 +201,11 @@ impl RouteTable {
         self.brokers.get(broker_name)?.get(&MASTER_ID).cloned()
     }
 
+    /// The addresses of a broker's group by id: 0 is its master, the others are slaves.
+    pub(crate) fn addrs(&self, broker_name: &str) -> Option<Arc<BTreeMap<i64, String>>> {
+        self.brokers.get(broker_name).map(|brokers| Arc::clone(&brokers))
+    }
+
     /// The address to consume from: the wanted member of the group, else the next, else any.
     pub(crate) fn consume_addr(&self, broker_name: &str, wanted_id: i64) -> Option<String> {
         let brokers = self.brokers.get(broker_name)?;

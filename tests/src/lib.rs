@@ -6,6 +6,7 @@
 mod cluster;
 mod collector;
 mod committed;
+mod faulty_peer;
 mod java;
 mod programs;
 mod raw;
@@ -15,6 +16,7 @@ mod wait;
 pub use cluster::{Cluster, unique};
 pub use collector::Collector;
 pub use committed::until_committed;
+pub use faulty_peer::{Direction, FaultyPeer, Flow};
 pub use java::{Java, md5_of};
 pub use programs::BrokerProcess;
 pub use raw::{RawClient, frame, resident_bytes};

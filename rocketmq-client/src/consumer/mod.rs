@@ -1,10 +1,20 @@
 //! Receiving messages.
 
+mod assignment;
 mod filter;
+mod group;
+mod limits;
 mod listener;
+mod offset;
+mod process_queue;
+mod pull;
 pub(crate) mod push;
+mod rebalance;
+mod records;
+mod subscriptions;
 
 pub use filter::MessageSelector;
 pub use listener::{ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, MessageListenerConcurrently};
-pub use push::{ConsumeFromWhere, DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, ShutdownReport};
+pub use offset::ConsumeFromWhere;
+pub use push::{DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, ShutdownReport};
 pub use rocketmq_protocol::body::heartbeat::MessageModel;

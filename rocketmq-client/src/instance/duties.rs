@@ -91,8 +91,13 @@ impl ClientInstance {
         }
     }
 
-    /// Tells every broker in use that a group of this client is gone; each has `timeout` to answer.
-    pub(crate) async fn unregister(
+    /// Tells every broker in use that a group of this client is gone.
+    pub(crate) async fn unregister(&self, producer_group: Option<&str>, consumer_group: Option<&str>) {
+        self.unregister_within(producer_group, consumer_group, self.api_timeout()).await;
+    }
+
+    /// The same; each broker has `timeout` to answer.
+    pub(crate) async fn unregister_within(
         &self,
         producer_group: Option<&str>,
         consumer_group: Option<&str>,

@@ -270,7 +270,7 @@ impl Inner {
         if self.sent_oneway.load(Ordering::Relaxed) {
             patience = patience.max(deadline.saturating_duration_since(Instant::now()));
         }
-        membership.unregister(Some(&self.config.producer_group), None, patience).await;
+        membership.unregister_within(Some(&self.config.producer_group), None, patience).await;
         membership.leave().await;
     }
 

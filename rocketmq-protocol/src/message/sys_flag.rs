@@ -59,6 +59,12 @@ impl SysFlag {
         Self(self.0 & !Self::COMPRESSION_MASK | bits | Self::COMPRESSED)
     }
 
+    /// What says how the body is compressed, and nothing else: for a message whose body is sent on as it is.
+    #[must_use]
+    pub fn compression_only(self) -> Self {
+        Self(self.0 & (Self::COMPRESSION_MASK | Self::COMPRESSED))
+    }
+
     /// How the body is compressed; `None` when it is not. Releases before 4.9.4 name no type and mean zlib.
     ///
     /// # Errors

@@ -1,49 +1,45 @@
 //! The push consumer: pulls in the background and calls a listener.
 //!
-//! `rebalance` decides which queues are this consumer's; each has a [`ProcessQueue`] and a `pull` loop. What is pulled
-//! becomes `work` for the listener; what the listener fails goes `send_back`; `commit` tells the brokers what is done.
+//! The group's core (`consumer/group.rs`) pulls. What arrives becomes calls of the listener (`concurrently`); what the
+//! listener fails goes back to the broker (`send_back`), as does what it holds for too long (`stuck`).
 
 mod builder;
-mod commit;
-mod process_queue;
-mod pull;
-mod rebalance;
+mod concurrently;
+mod ending;
 mod send_back;
-mod start_offset;
-mod work;
+mod stuck;
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
-use rocketmq_protocol::ByteString;
-use rocketmq_protocol::body::heartbeat::{self, ConsumeType, ConsumerData};
-use rocketmq_protocol::body::subscription::{SUBSCRIBE_ALL, SubscriptionData};
+use rocketmq_protocol::body::heartbeat::ConsumeType;
 use rocketmq_protocol::message::{MessageQueue, retry_topic};
-use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::filter::MessageSelector;
+use super::group::GroupCore;
 use super::listener::DynListener;
+use super::subscriptions::Subscriptions;
 use crate::error::{Error, Result};
-use crate::instance::{ClientInstance, ConsumerMember, Membership, now_ms};
+use crate::instance::{ClientInstance, ConsumerMember, supervised};
 use crate::validate;
 
 pub use builder::DefaultMQPushConsumerBuilder;
-pub use start_offset::ConsumeFromWhere;
+pub use ending::ShutdownReport;
 
-use builder::ConsumerConfig;
-use process_queue::ProcessQueue;
-use work::Work;
+use builder::PushConfig;
+use concurrently::WorkPool;
+use ending::Ending;
 
 /// Calls a listener with messages as they come. Java: `DefaultMQPushConsumer`.
 ///
 /// Every message that was sent is given to the listener of one member of the group at least once; an offset is committed
 /// only past messages that the listener is done with or the broker has taken back.
 ///
-/// Clones share one consumer. Dropping the last one stops it without waiting: messages under way come again to another
-/// member. Call [`shutdown`](Self::shutdown) to end it in order.
+/// Clones share one consumer. Dropping the last one stops it without waiting: nothing more is pulled, calls of the
+/// listener that are under way are cut off at their next await, and what is done with is committed in the background, as
+/// long as the runtime lives. Messages under way come again to another member. Call [`shutdown`](Self::shutdown) to end
+/// it in order.
 ///
 /// ```no_run
 /// # async fn example() -> rocketmq_client::Result<()> {
@@ -67,40 +63,22 @@ use work::Work;
 #[doc(alias = "MQPushConsumer")]
 pub struct DefaultMQPushConsumer(Arc<Handle>);
 
-/// What the program holds; the consumer's own tasks hold only [`Inner`].
+/// What the program holds; the consumer's own tasks hold only [`Push`].
 struct Handle {
-    inner: Arc<Inner>,
-    membership: Mutex<Option<Membership>>,
+    push: Arc<Push>,
+    ending: Ending,
 }
 
-struct Inner {
-    config: ConsumerConfig,
-    instance: Arc<ClientInstance>,
-    retry_topic: String,
+/// A group's core, and the listener.
+struct Push {
+    core: Arc<GroupCore>,
+    config: PushConfig,
     listener: Arc<dyn DynListener>,
-    subscriptions: RwLock<BTreeMap<String, Arc<SubscriptionData>>>,
-    queues: Mutex<HashMap<MessageQueue, Arc<ProcessQueue>>>,
-    work: async_channel::Sender<Work>,
-    rebalance_wanted: Notify,
-    suspended: watch::Sender<bool>,
-    /// Has pulls that wait at a broker given up: the consumer was suspended, or wants something else now.
-    pulls_outdated: watch::Sender<()>,
-    /// Ends rebalancing, pulling and committing; what the listener does goes on.
-    pulls_stop: CancellationToken,
-    tasks: TaskTracker,
+    work: WorkPool,
+    /// The workers, and messages on their way back.
     workers: TaskTracker,
     /// Ends the workers, finished or not.
     workers_stop: CancellationToken,
-}
-
-/// What a shutdown left behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Messages that were pulled but that the listener was not done with: they come again to another member.
-    pub abandoned: usize,
-    /// Whether every call of the listener that was under way came to its end in time.
-    pub drained: bool,
 }
 
 impl DefaultMQPushConsumer {
@@ -110,50 +88,36 @@ impl DefaultMQPushConsumer {
     }
 
     async fn start(builder: DefaultMQPushConsumerBuilder) -> Result<Self> {
-        let mut subscriptions = builder.check()?;
-        let DefaultMQPushConsumerBuilder { client, config, listener, .. } = builder;
+        let subscriptions = builder.check()?;
+        let DefaultMQPushConsumerBuilder { client, group, push: config, listener, .. } = builder;
         let listener = listener.ok_or_else(Error::closed)?;
-        let retry_topic = retry_topic(&config.consumer_group);
-        let retry = SubscriptionData::by_tag(&retry_topic, SUBSCRIBE_ALL, now_ms());
-        subscriptions.insert(retry_topic.clone(), Arc::new(retry));
+        subscriptions.set_all_of(&retry_topic(&group.consumer_group));
         let membership = ClientInstance::join(&client).await?;
-        let instance = Arc::clone(membership.instance());
-        let (work, work_to_do) = async_channel::unbounded();
-        let inner = Arc::new(Inner {
-            pulls_stop: instance.stop_token().child_token(),
-            workers_stop: instance.stop_token().child_token(),
-            config,
-            instance,
-            retry_topic,
-            listener,
-            subscriptions: RwLock::new(subscriptions),
-            queues: Mutex::default(),
-            work,
-            rebalance_wanted: Notify::new(),
-            suspended: watch::Sender::new(false),
-            pulls_outdated: watch::Sender::new(()),
-            tasks: TaskTracker::new(),
-            workers: TaskTracker::new(),
-        });
-        let member: Weak<dyn ConsumerMember> = Arc::<Inner>::downgrade(&inner);
+        let push = Push::new(group, config, listener, subscriptions, membership.instance());
+        let member: Weak<dyn ConsumerMember> = Arc::<GroupCore>::downgrade(&push.core);
         membership.enroll_consumer(member)?;
-        let consumer =
-            Self(Arc::new(Handle { inner: Arc::clone(&inner), membership: Mutex::new(Some(membership)) }));
-        inner.meet_brokers().await?;
-        inner.spawn_tasks(&work_to_do);
+        let core = Arc::clone(&push.core);
+        // Whatever happens from here on, the ending says goodbye to the brokers.
+        let consumer = Self(Arc::new(Handle { ending: Ending::of(membership), push }));
+        core.meet_brokers().await?;
+        core.spawn_tasks();
+        consumer.0.push.spawn_workers();
         Ok(consumer)
     }
 
     /// Takes messages of one more topic, or other messages of a topic.
     ///
     /// # Errors
-    /// A topic or expression that cannot be, or a consumer that was shut down.
+    /// An invalid topic or expression, or a consumer that was shut down.
     pub async fn subscribe(&self, topic: &str, selector: impl Into<MessageSelector>) -> Result<()> {
         self.check_open()?;
         validate::topic(topic)?;
-        let subscription = Arc::new(selector.into().subscription(topic, now_ms())?);
-        self.0.inner.find_route(topic).await?;
-        self.0.inner.change_subscriptions(|all| all.insert(topic.to_owned(), subscription)).await;
+        let selector = selector.into();
+        selector.subscription(topic, 0)?;
+        let core = &self.0.push.core;
+        core.find_route(&topic.into()).await?;
+        core.subscriptions.set(topic, &selector)?;
+        core.subscriptions_changed().await;
         Ok(())
     }
 
@@ -163,182 +127,98 @@ impl DefaultMQPushConsumer {
     /// A consumer that was shut down.
     pub async fn unsubscribe(&self, topic: &str) -> Result<()> {
         self.check_open()?;
-        self.0.inner.change_subscriptions(|all| all.remove(topic)).await;
+        let core = &self.0.push.core;
+        core.subscriptions.remove(topic);
+        core.subscriptions_changed().await;
         Ok(())
     }
 
     /// Stops pulling until [`resume`](Self::resume): messages that were pulled still reach the listener, none that is sent
     /// from now on does.
     pub fn suspend(&self) {
-        self.0.inner.suspended.send_replace(true);
-        self.0.inner.pulls_outdated.send_replace(());
+        self.0.push.core.suspend();
     }
 
     /// Pulls again.
     pub fn resume(&self) {
-        self.0.inner.suspended.send_replace(false);
+        self.0.push.core.resume();
     }
 
     /// The id under which brokers know this client.
     #[must_use]
     pub fn client_id(&self) -> &str {
-        self.0.inner.instance.client_id()
+        self.0.push.core.instance.client_id()
     }
 
     /// The queues that are this consumer's at the moment, in order.
     #[must_use]
     pub fn assignment(&self) -> Vec<MessageQueue> {
-        let mut queues: Vec<_> = self.0.inner.queues().keys().cloned().collect();
-        queues.sort_unstable();
-        queues
+        self.0.push.core.assignment()
     }
 
-    /// Stops pulling, waits for calls of the listener that are under way, commits what is done with, tells the brokers,
-    /// and ends the client. Messages that no call has begun on are left to other members. A second shutdown does nothing.
+    /// Stops pulling, waits for calls of the listener that are under way (up to `await_termination_when_shutdown`),
+    /// commits what is done with, tells the brokers, and ends the client. Messages that no call has begun on are left to
+    /// other members. Every further call waits for the same end and reports the same.
+    ///
+    /// # Cancel safety
+    /// A caller that stops waiting does not stop it: it goes on by itself.
     pub async fn shutdown(&self) -> ShutdownReport {
-        let Some(membership) = self.0.take_membership() else {
-            return ShutdownReport { abandoned: 0, drained: true };
-        };
-        let inner = &self.0.inner;
-        inner.pulls_stop.cancel();
-        inner.tasks.close();
-        inner.tasks.wait().await;
-        inner.work.close();
-        inner.workers.close();
-        let waiting =
-            tokio::time::timeout(inner.config.await_termination_when_shutdown, inner.workers.wait());
-        let drained = waiting.await.is_ok();
-        inner.workers_stop.cancel();
-        let held: Vec<_> = std::mem::take(&mut *inner.queues()).into_values().collect();
-        inner.commit(&held).await;
-        let abandoned = held.iter().map(|queue| queue.pending()).sum();
-        let group = &inner.config.consumer_group;
-        membership.resign();
-        membership.unregister(None, Some(group), inner.instance.api_timeout()).await;
-        membership.leave().await;
-        ShutdownReport { abandoned, drained }
+        self.0.ending.in_order(&self.0.push).await
     }
 
     fn check_open(&self) -> Result<()> {
-        let open = self.0.membership.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if open { Ok(()) } else { Err(Error::closed()) }
+        if self.0.ending.has_begun() { Err(Error::closed()) } else { Ok(()) }
     }
 }
 
-impl Inner {
-    /// Asks for the routes of all topics and makes itself known to their brokers, before the first pull.
-    async fn meet_brokers(&self) -> Result<()> {
-        for topic in self.topics() {
-            if *topic != *self.retry_topic {
-                self.find_route(&topic).await?;
-            }
-        }
-        self.instance.heartbeat().await;
-        Ok(())
+impl Push {
+    fn new(
+        group: super::group::GroupConfig,
+        config: PushConfig,
+        listener: Arc<dyn DynListener>,
+        subscriptions: Subscriptions,
+        instance: &Arc<ClientInstance>,
+    ) -> Arc<Self> {
+        let work = WorkPool::new(config.consume_message_batch_max_size);
+        let sink = Arc::new(work.clone());
+        let passively = ConsumeType::ConsumePassively;
+        let core = GroupCore::new(group, passively, Arc::clone(instance), subscriptions, sink);
+        Arc::new(Self {
+            core: Arc::new(core),
+            config,
+            listener,
+            work,
+            workers: TaskTracker::new(),
+            workers_stop: instance.stop_token().child_token(),
+        })
     }
 
-    /// A topic without a route may get one later.
-    async fn find_route(&self, topic: &str) -> Result<()> {
-        match self.instance.route(&topic.into(), None).await {
-            Err(error) if error.kind() == crate::ErrorKind::NoRoute => {
-                tracing::warn!(topic, %error, "the subscribed topic has no route yet: it is consumed once it has");
-                Ok(())
-            }
-            other => other.map(drop),
-        }
-    }
-
-    fn spawn_tasks(self: &Arc<Self>, work: &async_channel::Receiver<Work>) {
-        self.tasks.spawn(until(self.pulls_stop.clone(), rebalance::run(Arc::clone(self))));
-        self.tasks.spawn(until(self.pulls_stop.clone(), commit::run(Arc::clone(self))));
+    fn spawn_workers(self: &Arc<Self>) {
         for _ in 0..self.config.consume_thread_max {
-            self.workers.spawn(until(self.workers_stop.clone(), work::run(Arc::clone(self), work.clone())));
+            let push = Arc::clone(self);
+            self.spawn(async move { supervised("consume", || concurrently::run(&push)).await });
         }
+        let push = Arc::clone(self);
+        let watching = async move { supervised("stuck listeners", || stuck::run(&push)).await };
+        // Not one of the workers: no shutdown waits for it.
+        self.core.tasks.spawn(until(self.core.stop.clone(), watching));
     }
 
-    /// Work is bounded by what the queues' thresholds let in; after the end of the workers it is dropped.
-    fn submit(&self, work: Work) {
-        let _ = self.work.try_send(work);
-    }
-
-    async fn wait_until_resumed(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.suspended.subscribe().wait_for(|suspended| !suspended).await;
-    }
-
-    fn topics(&self) -> Vec<ByteString> {
-        let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
-        subscriptions.keys().map(|topic| topic.as_str().into()).collect()
-    }
-
-    fn subscription(&self, topic: &str) -> Option<Arc<SubscriptionData>> {
-        self.subscriptions.read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
-    }
-
-    /// Changes what is wanted, here and at the brokers, and has pulls that wait there ask anew.
-    async fn change_subscriptions<T>(
-        &self,
-        change: impl FnOnce(&mut BTreeMap<String, Arc<SubscriptionData>>) -> T,
-    ) {
-        change(&mut self.subscriptions.write().unwrap_or_else(PoisonError::into_inner));
-        self.instance.heartbeat().await;
-        self.pulls_outdated.send_replace(());
-        self.rebalance_soon();
-    }
-
-    fn queues(&self) -> MutexGuard<'_, HashMap<MessageQueue, Arc<ProcessQueue>>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ConsumerMember for Inner {
-    fn consumer_group(&self) -> &ByteString {
-        &self.config.consumer_group
-    }
-
-    fn consumer_data(&self) -> ConsumerData {
-        let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
-        ConsumerData {
-            consume_from_where: match self.config.consume_from_where {
-                ConsumeFromWhere::LastOffset => heartbeat::ConsumeFromWhere::LastOffset,
-                ConsumeFromWhere::FirstOffset => heartbeat::ConsumeFromWhere::FirstOffset,
-                ConsumeFromWhere::Timestamp(_) => heartbeat::ConsumeFromWhere::Timestamp,
-            },
-            consume_type: ConsumeType::ConsumePassively,
-            group_name: self.config.consumer_group.to_string(),
-            message_model: self.config.message_model,
-            subscription_data_set: subscriptions
-                .values()
-                .map(|subscription| (**subscription).clone())
-                .collect(),
-            unit_mode: false,
-        }
-    }
-
-    fn rebalance_soon(&self) {
-        self.rebalance_wanted.notify_one();
-    }
-}
-
-impl Handle {
-    fn take_membership(&self) -> Option<Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// A task that shutdown waits for, and cuts off when the time for that is up.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.workers.spawn(until(self.workers_stop.clone(), task));
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(membership) = self.take_membership() {
-            drop(membership);
-            self.inner.pulls_stop.cancel();
-            self.inner.workers_stop.cancel();
-        }
+        self.ending.at_once(&self.push);
     }
 }
 
 impl std::fmt::Debug for DefaultMQPushConsumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DefaultMQPushConsumer({} of {})", self.client_id(), self.0.inner.config.consumer_group)
+        write!(f, "DefaultMQPushConsumer({} of {})", self.client_id(), self.0.push.core.config.consumer_group)
     }
 }
 

@@ -1,20 +1,15 @@
 //! Where consumption of a queue begins.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::wire::WireMessageQueue;
 use rocketmq_protocol::message::{MessageQueue, RETRY_TOPIC_PREFIX};
-use rocketmq_protocol::request::{
-    MaxOffsetRequest, OffsetResponse, QueryConsumerOffsetRequest, Request, SearchOffsetRequest,
-};
+use rocketmq_protocol::request::{MaxOffsetRequest, SearchOffsetRequest};
 
+use super::remote::OFFSET_TIMEOUT;
+use super::{Found, OffsetStore};
+use crate::consumer::process_queue::Committed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::ClientInstance;
-
-/// Java's time for offset queries.
-pub(super) const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a group without a committed offset begins. Java: `ConsumeFromWhere`.
 ///
@@ -39,7 +34,7 @@ pub enum ConsumeFromWhere {
 
 impl ConsumeFromWhere {
     /// The moment in milliseconds since 1970; `None` for the other variants.
-    pub(super) fn timestamp_ms(&self) -> Result<Option<i64>> {
+    pub(crate) fn timestamp_ms(&self) -> Result<Option<i64>> {
         let Self::Timestamp(at) = self else { return Ok(None) };
         let parse = || {
             let local = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", at)?;
@@ -52,76 +47,79 @@ impl ConsumeFromWhere {
     }
 }
 
-/// Where to begin, and what the broker has committed.
-pub(super) struct StartOffset {
-    pub(super) offset: i64,
-    pub(super) committed: Option<i64>,
-}
-
-/// The committed offset, or else what `from` says.
-pub(super) async fn find(
+/// The first offset to pull, and what is committed: `None` if the former follows from `from`.
+pub(crate) async fn find(
     instance: &ClientInstance,
-    group: &str,
+    store: &OffsetStore,
     queue: &MessageQueue,
     from: &ConsumeFromWhere,
-) -> Result<StartOffset> {
-    let Some(addr) = instance.routes().master_addr(queue.broker_name()) else {
-        let why = format!("the master of broker {} is not known", queue.broker_name());
+) -> Result<(i64, Option<Committed>)> {
+    let certain = match store.read(queue).await? {
+        Found::Committed(committed) => {
+            let Committed { offset, at_master } = committed;
+            tracing::info!(%queue, offset, at_master, "consumption begins at the committed offset");
+            return Ok((offset, Some(committed)));
+        }
+        Found::Nothing { certain } => certain,
+    };
+    let is_retry = queue.topic().starts_with(RETRY_TOPIC_PREFIX);
+    // From the first message on nothing is lost, even if the master does have an offset of this group.
+    if *from == ConsumeFromWhere::FirstOffset || (*from == ConsumeFromWhere::LastOffset && is_retry) {
+        return Ok((0, None));
+    }
+    let Some(master) = instance.routes().master_addr(queue.broker_name()).filter(|_| certain) else {
+        let why = format!(
+            "its slave knows no offset of the group, and the master of broker {} cannot be asked for the group's or the \
+             queue's",
+            queue.broker_name()
+        );
         return Err(Error::new(ErrorKind::NoRoute, why).of_topic(queue.topic()));
     };
-    let broker_name = Some(queue.broker_name_shared().clone());
-    let query = QueryConsumerOffsetRequest {
-        consumer_group: group.into(),
-        topic: queue.topic_shared().clone(),
-        queue_id: queue.queue_id(),
-        set_zero_if_not_found: None,
-        broker_name: broker_name.clone(),
+    let offset = match from.timestamp_ms()? {
+        Some(timestamp) if !is_retry => offset_of_moment(instance, &master, queue, timestamp).await?,
+        _ => end_offset(instance, &master, queue).await?,
     };
-    match ask(instance, &addr, &query).await {
-        Ok(offset) => {
-            tracing::info!(%queue, group, offset, "consumption begins at the broker's committed offset");
-            return Ok(StartOffset { offset, committed: Some(offset) });
-        }
-        Err(error) if error.response_code() == Some(ResponseCode::QueryNotFound.as_i32()) => {}
-        Err(error) => return Err(error),
-    }
-    let (topic, queue_id) = (queue.topic_shared().clone(), queue.queue_id());
-    let is_retry = queue.topic().starts_with(RETRY_TOPIC_PREFIX);
-    let max_offset = || MaxOffsetRequest { topic: topic.clone(), queue_id, broker_name: broker_name.clone() };
-    let offset = match from {
-        ConsumeFromWhere::FirstOffset => 0,
-        ConsumeFromWhere::LastOffset if is_retry => 0,
-        ConsumeFromWhere::LastOffset => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::Timestamp(_) if is_retry => ask(instance, &addr, &max_offset()).await?,
-        ConsumeFromWhere::Timestamp(_) => {
-            let timestamp = from.timestamp_ms()?.unwrap_or_default();
-            let search = SearchOffsetRequest { topic, queue_id, timestamp, broker_name };
-            ask(instance, &addr, &search).await?
-        }
-    };
-    tracing::info!(%queue, group, offset, ?from, "nothing is committed: consumption begins as configured");
-    Ok(StartOffset { offset, committed: None })
+    tracing::info!(%queue, offset, ?from, "nothing is committed: consumption begins as configured");
+    Ok((offset, None))
 }
 
-async fn ask<R: Request<Response = OffsetResponse>>(
+async fn end_offset(instance: &ClientInstance, addr: &str, queue: &MessageQueue) -> Result<i64> {
+    let request = MaxOffsetRequest {
+        topic: queue.topic_shared().clone(),
+        queue_id: queue.queue_id(),
+        broker_name: Some(queue.broker_name_shared().clone()),
+    };
+    Ok(instance.call(addr, &request, Bytes::new(), OFFSET_TIMEOUT).await?.header.offset)
+}
+
+async fn offset_of_moment(
     instance: &ClientInstance,
     addr: &str,
-    request: &R,
+    queue: &MessageQueue,
+    timestamp: i64,
 ) -> Result<i64> {
-    Ok(instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await?.header.offset)
+    let request = SearchOffsetRequest {
+        topic: queue.topic_shared().clone(),
+        queue_id: queue.queue_id(),
+        timestamp,
+        broker_name: Some(queue.broker_name_shared().clone()),
+    };
+    Ok(instance.call(addr, &request, Bytes::new(), OFFSET_TIMEOUT).await?.header.offset)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ClientConfig;
+    use crate::consumer::offset::BrokerOffsets;
     use crate::instance::Membership;
     use rocketmq_protocol::body::json;
     use rocketmq_protocol::body::route::{BrokerData, QueueData, TopicRouteData, perm};
-    use rocketmq_protocol::code::RequestCode;
+    use rocketmq_protocol::code::{RequestCode, ResponseCode};
     use rocketmq_protocol::command::RemotingCommand;
     use rocketmq_protocol::header::NoFields;
     use rocketmq_protocol::remoting::{Handler, Listener, ListenerConfig, Responder};
+    use rocketmq_protocol::request::OffsetResponse;
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use tokio_util::task::TaskTracker;
@@ -190,6 +188,10 @@ mod tests {
         (listener, instance)
     }
 
+    fn store(instance: &Membership, group: &'static str) -> OffsetStore {
+        OffsetStore::Brokers(BrokerOffsets::new(Arc::clone(instance.instance()), group.into()))
+    }
+
     #[tokio::test]
     async fn without_a_committed_offset_consumption_begins_as_javas_table_says() {
         let (_listener, instance) = start().await;
@@ -204,8 +206,8 @@ mod tests {
         ];
         for (from, topic, expected) in table {
             let queue = MessageQueue::new(topic, "old", 0);
-            let start = find(&instance, "new", &queue, &from).await.unwrap();
-            assert_eq!((start.offset, start.committed), (expected, None), "{from:?} of {topic}");
+            let start = find(&instance, &store(&instance, "new"), &queue, &from).await.unwrap();
+            assert_eq!(start, (expected, None), "{from:?} of {topic}");
         }
     }
 
@@ -213,8 +215,9 @@ mod tests {
     async fn a_committed_offset_comes_before_everything() {
         let (_listener, instance) = start().await;
         let queue = MessageQueue::new("T", "old", 0);
-        let start = find(&instance, "known", &queue, &ConsumeFromWhere::LastOffset).await.unwrap();
-        assert_eq!((start.offset, start.committed), (COMMITTED, Some(COMMITTED)));
+        let store = store(&instance, "known");
+        let start = find(&instance, &store, &queue, &ConsumeFromWhere::LastOffset).await.unwrap();
+        assert_eq!(start, (COMMITTED, Some(Committed { offset: COMMITTED, at_master: true })));
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! Offsets at the brokers. Java: `RemoteBrokerOffsetStore`.
+//!
+//! Where a broker's master cannot be reached, its slaves are asked and told: they have the master's offsets as of their
+//! last synchronisation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rocketmq_protocol::ByteString;
+use rocketmq_protocol::body::route::MASTER_ID;
+use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::message::MessageQueue;
+use rocketmq_protocol::message::wire::WireMessageQueue;
+use rocketmq_protocol::request::{QueryConsumerOffsetRequest, Request, UpdateConsumerOffsetRequest};
+
+use super::Found;
+use crate::consumer::process_queue::Committed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::instance::{Answer, ClientInstance};
+
+/// Java's time for offset requests.
+pub(super) const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A group's offsets at the brokers.
+pub(crate) struct BrokerOffsets {
+    instance: Arc<ClientInstance>,
+    group: ByteString,
+}
+
+impl BrokerOffsets {
+    pub(crate) fn new(instance: Arc<ClientInstance>, group: ByteString) -> Self {
+        Self { instance, group }
+    }
+
+    pub(super) async fn read(&self, queue: &MessageQueue) -> Result<Found> {
+        let request = QueryConsumerOffsetRequest {
+            consumer_group: self.group.clone(),
+            topic: queue.topic_shared().clone(),
+            queue_id: queue.queue_id(),
+            set_zero_if_not_found: None,
+            broker_name: Some(queue.broker_name_shared().clone()),
+        };
+        let (answer, at_master) = self.call_any(queue, &request).await?;
+        match answer {
+            Ok(answer) => Ok(Found::Committed(Committed { offset: answer.header.offset, at_master })),
+            Err(error) if error.response_code() == Some(ResponseCode::QueryNotFound.as_i32()) => {
+                Ok(Found::Nothing { certain: at_master })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn commit(&self, queue: &MessageQueue, offset: i64) -> Result<Committed> {
+        let request = UpdateConsumerOffsetRequest {
+            consumer_group: self.group.clone(),
+            topic: queue.topic_shared().clone(),
+            queue_id: queue.queue_id(),
+            commit_offset: offset,
+            broker_name: Some(queue.broker_name_shared().clone()),
+        };
+        let (answer, at_master) = self.call_any(queue, &request).await?;
+        answer.map(|_| Committed { offset, at_master })
+    }
+
+    pub(super) fn knows_master(&self, queue: &MessageQueue) -> bool {
+        self.instance.routes().master_addr(queue.broker_name()).is_some()
+    }
+
+    /// The answer of the queue's master, or of the first of its slaves that answers; whether it was the master's.
+    async fn call_any<R: Request>(
+        &self,
+        queue: &MessageQueue,
+        request: &R,
+    ) -> Result<(Result<Answer<R::Response>>, bool)> {
+        let name = queue.broker_name();
+        let brokers = self.instance.routes().addrs(name);
+        let mut last = None;
+        for (id, addr) in brokers.iter().flat_map(|brokers| brokers.iter()) {
+            match self.instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await {
+                Err(error) if is_unreachable(&error) => {
+                    tracing::warn!(broker = name, id, %queue, %error, "a broker cannot be reached about an offset");
+                    self.instance.doubt_routes();
+                    last = Some(error);
+                }
+                answered => return Ok((answered, *id == MASTER_ID)),
+            }
+        }
+        Err(last.unwrap_or_else(|| no_broker(queue)))
+    }
+}
+
+/// Another broker of the same name may do better.
+pub(crate) fn is_unreachable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout)
+}
+
+/// The routes name no broker for a queue.
+pub(crate) fn no_broker(queue: &MessageQueue) -> Error {
+    let why =
+        format!("no address of broker {} is known, neither of a master nor of a slave", queue.broker_name());
+    Error::new(ErrorKind::NoRoute, why).of_topic(queue.topic())
+}
