@@ -30,9 +30,9 @@ async fn a_body_that_does_not_shrink_is_sent_plain() {
     let broker = FakeBroker::start("a").await;
     let name_server = FakeNameServer::start(&[&broker]).await;
     let producer = name_server.producer().start().await.unwrap();
-    let random: Vec<u8> = (0..1024 * 1024).map(|_| rand::random()).collect();
+    let random: Vec<u8> = (0..64 * 1024).map(|_| rand::random()).collect();
     producer.send(Message::new("T", random.clone())).await.unwrap();
-    producer.send(Message::new("T", vec![7; 1024 * 1024])).await.unwrap();
+    producer.send(Message::new("T", vec![7; 64 * 1024])).await.unwrap();
     let received = broker.received();
     assert_eq!((received[0].header.sys_flag, &received[0].body[..]), (SysFlag::default().0, &random[..]));
     assert!(received[1].header.sys_flag != 0 && received[1].body.len() < 10_000);
