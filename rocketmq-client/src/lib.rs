@@ -16,6 +16,7 @@ mod rebalance;
 mod route;
 mod validate;
 
+pub use bytes::Bytes;
 pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
     DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,

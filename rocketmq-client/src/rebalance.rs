@@ -12,6 +12,7 @@ pub use averagely::AllocateMessageQueueAveragely;
 /// sorted and are never empty.
 pub trait AllocateMessageQueueStrategy: Send + Sync {
     /// The strategy's name, for logs.
+    #[doc(alias = "getName")]
     fn name(&self) -> &str;
 
     /// The share of `client_id`; empty if it is not among `client_ids`.

@@ -1,6 +1,7 @@
 //! The name server over real connections.
 
 use bytes::Bytes;
+use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::RegisterBrokerBody;
 use rocketmq_protocol::body::route::TopicRouteData;

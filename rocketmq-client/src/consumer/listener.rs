@@ -9,10 +9,13 @@ use rocketmq_protocol::message::{MessageExt, MessageQueue};
 
 /// What a listener says of the messages it was given. Java: `ConsumeConcurrentlyStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConsumeConcurrentlyStatus {
     /// They are done with.
+    #[doc(alias = "CONSUME_SUCCESS")]
     ConsumeSuccess,
     /// They are to come again later, or go to the dead letters once they came often enough.
+    #[doc(alias = "RECONSUME_LATER")]
     ReconsumeLater,
 }
 
@@ -22,6 +25,7 @@ pub enum ConsumeConcurrentlyStatus {
 /// program's runtime: work that blocks a thread belongs in `tokio::task::spawn_blocking`.
 pub trait MessageListenerConcurrently: Send + Sync + 'static {
     /// Handles one batch of up to `consume_message_batch_max_size` messages of one queue.
+    #[doc(alias = "consumeMessage")]
     fn consume_message(
         &self,
         msgs: Vec<MessageExt>,
@@ -50,18 +54,21 @@ impl ConsumeConcurrentlyContext {
 
     /// The queue that the messages came from.
     #[must_use]
+    #[doc(alias = "getMessageQueue")]
     pub fn message_queue(&self) -> &MessageQueue {
         &self.message_queue
     }
 
     /// When messages that are to be consumed again come back: 0, the default, leaves it to the broker (10 s, 30 s,
     /// 1 min, ...); a level fixes it; below 0 they go to the dead letters at once.
+    #[doc(alias = "setDelayLevelWhenNextConsume")]
     pub fn set_delay_level_when_next_consume(&self, level: i32) {
         self.wishes.delay_level.store(level, Ordering::Relaxed);
     }
 
     /// The index of the last message that is done with when the listener answers
     /// [`ConsumeSuccess`](ConsumeConcurrentlyStatus::ConsumeSuccess): those behind it come again. Default: all are.
+    #[doc(alias = "setAckIndex")]
     pub fn set_ack_index(&self, index: usize) {
         self.wishes.ack_index.store(index, Ordering::Relaxed);
     }

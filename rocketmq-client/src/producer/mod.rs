@@ -130,6 +130,7 @@ impl DefaultMQProducer {
     ///
     /// # Cancel safety
     /// A call that is dropped has not sent anything.
+    #[doc(alias = "SendCallback")]
     pub async fn send_async(&self, request: impl Into<SendRequest>) -> Result<SendTicket> {
         let (inner, request) = (&self.0.inner, request.into());
         let entered = inner.enter()?;
@@ -176,6 +177,10 @@ impl DefaultMQProducer {
     ///
     /// # Errors
     /// No name server answers, or none knows the topic.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped changes nothing.
+    #[doc(alias = "fetchPublishMessageQueues")]
     pub async fn fetch_publish_message_queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
         let inner = &self.0.inner;
         let _entered = inner.enter()?;
@@ -186,6 +191,7 @@ impl DefaultMQProducer {
 
     /// The id under which brokers know this client.
     #[must_use]
+    #[doc(alias = "buildMQClientId")]
     pub fn client_id(&self) -> &str {
         self.0.inner.instance.client_id()
     }

@@ -59,11 +59,14 @@ pub enum ConsumeType {
 /// Whether the members of a group share the messages or each get them all. Java: `MessageModel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
 pub enum MessageModel {
     /// Each member gets every message.
+    #[doc(alias = "BROADCASTING")]
     Broadcasting,
     /// The members share the messages.
     #[default]
+    #[doc(alias = "CLUSTERING")]
     Clustering,
 }
 
