@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
-use rocketmq_protocol::message::MessageExt;
+use rocketmq_protocol::message::{MessageExt, MessageQueue};
 
 use super::DefaultMQPushConsumer;
 use crate::config::{ClientConfig, client_config_setters};
@@ -14,14 +14,14 @@ use crate::consumer::filter::MessageSelector;
 use crate::consumer::group::GroupConfig;
 use crate::consumer::limits::Load;
 use crate::consumer::listener::{
-    ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, DynListener, FnListener,
+    ConsumeConcurrentlyContext, DynListener, FnListener, IntoConsumeConcurrentlyStatus,
     MessageListenerConcurrently,
 };
 use crate::consumer::offset::ConsumeFromWhere;
 use crate::consumer::process_queue::Thresholds;
 use crate::consumer::subscriptions::Subscriptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy, FnStrategy};
 use crate::validate;
 
 /// The group that Java's consumers have when none is given; no client may use it.
@@ -85,12 +85,13 @@ impl DefaultMQPushConsumerBuilder {
         self
     }
 
-    /// The listener, as a closure. Java: `registerMessageListener`.
+    /// The listener, as a closure that returns a status or a result: an error counts as
+    /// [`ReconsumeLater`](crate::ConsumeConcurrentlyStatus::ReconsumeLater) and is logged. Java: `registerMessageListener`.
     #[doc(alias = "registerMessageListener")]
     pub fn consume_concurrently<F, Fut>(self, listener: F) -> Self
     where
         F: Fn(Vec<MessageExt>, ConsumeConcurrentlyContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ConsumeConcurrentlyStatus> + Send + 'static,
+        Fut: Future<Output: IntoConsumeConcurrentlyStatus> + Send + 'static,
     {
         self.message_listener_concurrently(FnListener(listener))
     }
@@ -126,6 +127,15 @@ impl DefaultMQPushConsumerBuilder {
     ) -> Self {
         self.group.allocate_message_queue_strategy = Arc::new(strategy);
         self
+    }
+
+    /// The same as a closure: it gets the group, a member's client id, all queues and all members' client ids, and returns
+    /// that member's share. The name is for logs.
+    pub fn allocate_message_queues_by<F>(self, name: impl Into<String>, allocate: F) -> Self
+    where
+        F: Fn(&str, &str, &[MessageQueue], &[String]) -> Vec<MessageQueue> + Send + Sync + 'static,
+    {
+        self.allocate_message_queue_strategy(FnStrategy { name: name.into(), allocate })
     }
 
     /// How many calls of the listener may run at once. Default 20, 1 to 1000. They are tasks, not threads.
