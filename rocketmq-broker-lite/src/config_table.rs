@@ -1,7 +1,7 @@
 //! The broker's tables on disk: small JSON files in fastjson's pretty form, as Java's broker writes and reads them.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,11 +9,12 @@ use rocketmq_protocol::body::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::config_file;
+use crate::store::{StoreDir, config_file};
 
 /// One file below `config/` of the store's directory, and whether the table in memory is newer.
 #[derive(Debug)]
 pub(crate) struct ConfigTable {
+    store: StoreDir,
     path: PathBuf,
     changed: AtomicBool,
     /// One save at a time.
@@ -21,10 +22,12 @@ pub(crate) struct ConfigTable {
 }
 
 impl ConfigTable {
-    /// The file of that name in the store at `root_dir`.
-    pub(crate) fn new(root_dir: &Path, name: &str) -> Self {
+    /// The file of that name in a store.
+    pub(crate) fn new(store: impl Into<StoreDir>, name: &str) -> Self {
+        let store = store.into();
         Self {
-            path: root_dir.join("config").join(name),
+            path: store.root.join("config").join(name),
+            store,
             changed: AtomicBool::new(false),
             saving: Mutex::new(()),
         }
@@ -36,7 +39,7 @@ impl ConfigTable {
     /// The file is there and cannot be read, and neither can its `.bak`.
     pub(crate) fn load<T: DeserializeOwned>(&self) -> io::Result<Option<T>> {
         let valid = |bytes: &[u8]| json::from_slice::<T>(bytes).is_ok();
-        match config_file::load(&self.path, valid)? {
+        match config_file::load(&*self.store.fs, &self.path, valid)? {
             None => Ok(None),
             Some(bytes) => Ok(Some(json::from_slice(&bytes)?)),
         }
@@ -58,7 +61,7 @@ impl ConfigTable {
         let Some(table) = table() else { return self.mark_changed() };
         let saved = json::to_fastjson_pretty(&table)
             .map_err(io::Error::from)
-            .and_then(|bytes| config_file::save(&self.path, &bytes));
+            .and_then(|bytes| config_file::save(&*self.store.fs, &self.path, &bytes));
         if let Err(error) = saved {
             tracing::error!(path = %self.path.display(), %error, "the table could not be saved");
             self.mark_changed();

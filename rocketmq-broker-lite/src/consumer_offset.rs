@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::Path;
 
 use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
@@ -10,6 +9,7 @@ use rocketmq_protocol::message::illegal_name_character;
 use serde::{Deserialize, Serialize};
 
 use crate::config_table::ConfigTable;
+use crate::store::StoreDir;
 
 /// Stands between topic and group in the file.
 const SEPARATOR: char = '@';
@@ -39,8 +39,8 @@ impl ConsumerOffsets {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn open(root_dir: &Path) -> io::Result<Self> {
-        let file = ConfigTable::new(root_dir, "consumerOffset.json");
+    pub(crate) fn open(store: impl Into<StoreDir>) -> io::Result<Self> {
+        let file = ConfigTable::new(store, "consumerOffset.json");
         let groups: DashMap<ByteString, HashMap<ByteString, Queues>> = DashMap::new();
         let stored: StoredOffsets = file.load()?.unwrap_or_default();
         for (key, queues) in stored.offset_table {

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocketmq_protocol::ByteString;
@@ -63,8 +62,8 @@ impl Schedule {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn open(levels: DelayLevels, root_dir: &Path, store: &MessageStore) -> io::Result<Self> {
-        let file = ConfigTable::new(root_dir, "delayOffset.json");
+    pub(crate) fn open(levels: DelayLevels, store: &MessageStore) -> io::Result<Self> {
+        let file = ConfigTable::new(store.dir().clone(), "delayOffset.json");
         let stored: StoredProgress = file.load()?.unwrap_or_default();
         let progress = (0..levels.count()).map(|_| Progress::default()).collect();
         let schedule = Self { levels, progress, delivered_end: AtomicI64::new(0), file };

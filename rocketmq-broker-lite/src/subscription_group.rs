@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config_table::ConfigTable;
+use crate::store::StoreDir;
 
 const BOOT_GROUPS: [&str; 7] = [
     "TOOLS_CONSUMER",
@@ -109,8 +109,8 @@ impl SubscriptionGroupTable {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn open(auto_create: bool, root_dir: &Path, clock: Clock) -> io::Result<Self> {
-        let file = ConfigTable::new(root_dir, "subscriptionGroup.json");
+    pub(crate) fn open(auto_create: bool, store: impl Into<StoreDir>, clock: Clock) -> io::Result<Self> {
+        let file = ConfigTable::new(store, "subscriptionGroup.json");
         let groups = DashMap::new();
         for name in BOOT_GROUPS {
             groups.insert(name.into(), SubscriptionGroup::new(SubscriptionGroupConfig::new(name)));
@@ -163,6 +163,8 @@ impl SubscriptionGroupTable {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn open(auto_create: bool, directory: &Path) -> SubscriptionGroupTable {

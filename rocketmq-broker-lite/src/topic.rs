@@ -1,7 +1,6 @@
 //! The topics of a broker and the rules by which they come into being.
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
@@ -15,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config_table::ConfigTable;
+use crate::store::StoreDir;
 
 /// Takes a message for every pull whose offset was out of range.
 pub(crate) const OFFSET_MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
@@ -121,8 +121,8 @@ impl TopicTable {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn open(rules: TopicRules, root_dir: &Path, clock: Clock) -> io::Result<Self> {
-        let file = ConfigTable::new(root_dir, "topics.json");
+    pub(crate) fn open(rules: TopicRules, store: impl Into<StoreDir>, clock: Clock) -> io::Result<Self> {
+        let file = ConfigTable::new(store, "topics.json");
         let topics = DashMap::new();
         for config in boot_topics(&rules) {
             topics.insert(config.topic_name.as_str().into(), Topic::new(config));
@@ -274,6 +274,8 @@ fn boot_topics(rules: &TopicRules) -> Vec<TopicConfig> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn rules() -> TopicRules {

@@ -16,9 +16,11 @@ mod rebalance;
 mod route;
 mod validate;
 
+pub use bytes::Bytes;
 pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
-    DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,
+    DefaultMQPushConsumerBuilder, IntoConsumeConcurrentlyStatus, MessageListenerConcurrently, MessageModel,
+    MessageSelector, ShutdownReport,
 };
 pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
 pub use producer::{
@@ -30,5 +32,5 @@ pub use rocketmq_protocol::ByteString;
 pub use rocketmq_protocol::code::ResponseCode;
 pub use rocketmq_protocol::compression::CompressionType;
 pub use rocketmq_protocol::message::{
-    Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
+    IntoKeys, Message, MessageExt, MessageQueue, Properties, SendResult, SendStatus, SysFlag,
 };

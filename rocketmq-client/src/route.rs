@@ -180,11 +180,20 @@ impl RouteTable {
         self.brokers.get(broker_name).map(|brokers| Arc::clone(&brokers))
     }
 
-    /// The address to consume from: the wanted member of the group, else the next, else any.
-    pub(crate) fn consume_addr(&self, broker_name: &str, wanted_id: i64) -> Option<String> {
+    /// The id and address of the broker to consume from: the wanted member of the group, else the next, else any; the one
+    /// to avoid only if there is no other. Java: `findBrokerAddressInSubscribe`.
+    pub(crate) fn consume_addr(
+        &self,
+        broker_name: &str,
+        wanted_id: i64,
+        avoid: Option<i64>,
+    ) -> Option<(i64, String)> {
         let brokers = self.brokers.get(broker_name)?;
-        let wanted = brokers.get(&wanted_id).or_else(|| brokers.get(&wanted_id.saturating_add(1)));
-        wanted.or_else(|| brokers.values().next()).cloned()
+        let usable = |(id, _): &(&i64, &String)| avoid != Some(**id);
+        let at = |id: i64| brokers.get_key_value(&id).filter(usable);
+        let wanted = at(wanted_id).or_else(|| at(wanted_id.saturating_add(1)));
+        let chosen = wanted.or_else(|| brokers.iter().find(usable)).or_else(|| brokers.iter().next());
+        chosen.map(|(id, addr)| (*id, addr.clone()))
     }
 }
 
@@ -277,8 +286,20 @@ mod tests {
         let table = RouteTable::default();
         table.update(&"T".into(), route(&[("a", i64::MAX, 6, 1)]));
         for wanted in [i64::MAX, i64::MIN, -1] {
-            assert_eq!(table.consume_addr("a", wanted).as_deref(), Some("a:1"), "{wanted}");
+            let chosen = table.consume_addr("a", wanted, None);
+            assert_eq!(chosen, Some((i64::MAX, "a:1".to_owned())), "{wanted}");
         }
+    }
+
+    #[test]
+    fn the_broker_to_avoid_is_asked_only_if_there_is_no_other() {
+        let table = RouteTable::default();
+        table.brokers.insert("a".into(), Arc::new([0, 1].map(|id| (id, format!("a:{id}"))).into()));
+        let chosen = |wanted, avoid| table.consume_addr("a", wanted, avoid).map(|(id, _)| id);
+        assert_eq!([chosen(0, None), chosen(1, None), chosen(7, None)], [Some(0), Some(1), Some(0)]);
+        assert_eq!([chosen(0, Some(0)), chosen(1, Some(1)), chosen(7, Some(0))], [Some(1), Some(0), Some(1)]);
+        table.brokers.insert("a".into(), Arc::new([(0, "a:0".to_owned())].into()));
+        assert_eq!(chosen(0, Some(0)), Some(0));
     }
 
     #[test]

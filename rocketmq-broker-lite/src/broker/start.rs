@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use rocketmq_protocol::ByteString;
@@ -122,12 +121,12 @@ fn open_tables(
     levels: DelayLevels,
     store: &MessageStore,
 ) -> io::Result<Tables> {
-    let root: &Path = &config.store_path_root_dir;
+    let dir = store.dir().clone();
     Ok((
-        Arc::new(TopicTable::open(topic_rules(config), root, clock.clone())?),
-        SubscriptionGroupTable::open(config.auto_create_subscription_group, root, clock.clone())?,
-        ConsumerOffsets::open(root)?,
-        Schedule::open(levels, root, store)?,
+        Arc::new(TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?),
+        SubscriptionGroupTable::open(config.auto_create_subscription_group, dir.clone(), clock.clone())?,
+        ConsumerOffsets::open(dir)?,
+        Schedule::open(levels, store)?,
     ))
 }
 
@@ -178,7 +177,7 @@ async fn listen(
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
             idle_timeout: config.server_channel_max_idle_time,
-            ..ConnectionConfig::default()
+            ..ListenerConfig::default().connection
         },
         max_connections: config.max_connections,
     };

@@ -6,7 +6,6 @@
 //!
 //! Times are store timestamps in milliseconds since 1970, big-endian.
 
-use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -36,9 +35,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub(super) fn read(root_dir: &Path) -> Result<Self, StoreError> {
+    pub(super) fn read(fs: &dyn Fs, root_dir: &Path) -> Result<Self, StoreError> {
         let path = path(root_dir);
-        let bytes = match fs::read(&path) {
+        let bytes = match fs.read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             other => other.map_err(StoreError::io("read", &path))?,
         };
@@ -61,21 +60,33 @@ impl Checkpoint {
         bytes[8..].copy_from_slice(&self.queues_timestamp.to_be_bytes());
         file.set_len(FILE_BYTES).map_err(StoreError::io("extend", &path))?;
         file.write_at(&bytes, 0).map_err(StoreError::io("write", &path))?;
-        file.sync_data().map_err(StoreError::io("sync", &path))
+        file.sync_data().map_err(StoreError::io("sync", &path))?;
+        fs.sync_dir(root_dir).map_err(StoreError::io("sync", root_dir))
     }
 }
 
-/// Makes the file `abort`, which tells the next start that this one did not end well.
-pub(super) fn set_abort(root_dir: &Path) -> Result<(), StoreError> {
+/// Whether the file `abort` is there: the last start did not end well.
+pub(super) fn is_aborted(fs: &dyn Fs, root_dir: &Path) -> Result<bool, StoreError> {
+    match fs.read(&abort_path(root_dir)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io("read", &abort_path(root_dir))(error)),
+    }
+}
+
+/// Makes the file `abort`, which tells the next start that this one did not end well. Once this returns, a loss of power
+/// cannot take it away.
+pub(super) fn set_abort(fs: &dyn Fs, root_dir: &Path) -> Result<(), StoreError> {
     let path = abort_path(root_dir);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    file.map(|_| ()).map_err(StoreError::io("make", &path))
+    fs.open(&path).map_err(StoreError::io("make", &path))?;
+    fs.sync_dir(root_dir).map_err(StoreError::io("sync", root_dir))
 }
 
 /// Removes the file `abort`.
-pub(super) fn clear_abort(root_dir: &Path) -> Result<(), StoreError> {
+pub(super) fn clear_abort(fs: &dyn Fs, root_dir: &Path) -> Result<(), StoreError> {
     let path = abort_path(root_dir);
-    fs::remove_file(&path).map_err(StoreError::io("remove", &path))
+    fs.remove_file(&path).map_err(StoreError::io("remove", &path))?;
+    fs.sync_dir(root_dir).map_err(StoreError::io("sync", root_dir))
 }
 
 /// The place of the file `abort`.
@@ -89,6 +100,8 @@ fn path(root_dir: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::fs::OsFs;
     use super::*;
 
@@ -96,11 +109,11 @@ mod tests {
     fn a_checkpoint_is_read_back_and_keeps_what_it_does_not_know() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("checkpoint");
-        assert_eq!(Checkpoint::read(directory.path()).unwrap(), Checkpoint::default());
+        assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), Checkpoint::default());
         fs::write(&file, [7; 48]).unwrap();
         let checkpoint = Checkpoint { log_timestamp: 10_000, queues_timestamp: 9_000 };
         checkpoint.write(&OsFs, directory.path()).unwrap();
-        assert_eq!(Checkpoint::read(directory.path()).unwrap(), checkpoint);
+        assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), checkpoint);
         assert_eq!(checkpoint.safe_timestamp(), 6_000);
         let bytes = fs::read(&file).unwrap();
         assert_eq!((bytes.len(), &bytes[16..48]), (4096, &[7; 32][..]));
@@ -111,7 +124,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for length in 0..16 {
             fs::write(directory.path().join("checkpoint"), vec![1; length]).unwrap();
-            assert_eq!(Checkpoint::read(directory.path()).unwrap().safe_timestamp(), 0);
+            assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap().safe_timestamp(), 0);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_BLANK};
 
 use super::StoreError;
-use super::fs::Fs;
+use super::dir::StoreDir;
 use super::segment::{FileQueue, Segment, len_i64};
 
 /// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
@@ -47,13 +47,13 @@ impl CommitLog {
     /// # Errors
     /// A file has a wrong size or is missing.
     pub(super) fn load(
-        fs: Arc<dyn Fs>,
+        store: &StoreDir,
         dir: PathBuf,
         file_size: u64,
         zeroes_ahead: bool,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            files: FileQueue::load(fs, dir, file_size)?,
+            files: FileQueue::load(store, dir, file_size)?,
             writer: Mutex::new(Writer { end: 0, segment: None, zeroed: 0, closed: false }),
             published: AtomicI64::new(0),
             flushed: AtomicI64::new(0),

@@ -1,18 +1,19 @@
 //! Small configuration files that survive a crash in the middle of being written.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use super::fs::{Fs, make_dirs, parent};
 
 /// Reads the file, or its `.bak` where the file is missing, empty or refused by `valid`. `None` if there is neither.
 ///
 /// # Errors
 /// Reading failed for another reason than a missing file, or a file is there and none is valid.
-pub(crate) fn load(path: &Path, valid: impl Fn(&[u8]) -> bool) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn load(fs: &dyn Fs, path: &Path, valid: impl Fn(&[u8]) -> bool) -> io::Result<Option<Vec<u8>>> {
     let mut refused = None;
     for candidate in [path.to_owned(), with_suffix(path, ".bak")] {
-        match fs::read(&candidate) {
+        match fs.read(&candidate) {
             Ok(bytes) if !bytes.is_empty() && valid(&bytes) => return Ok(Some(bytes)),
             Ok(_) => refused = refused.or(Some(candidate)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -25,36 +26,41 @@ pub(crate) fn load(path: &Path, valid: impl Fn(&[u8]) -> bool) -> io::Result<Opt
     }
 }
 
-/// Replaces the file: at every moment either the old or the new content is there, whole. The old content becomes
-/// `.bak`. The directory is made if it is missing.
+/// Replaces the file: at every moment either the old or the new content is there, whole, also after a loss of power. The
+/// old content becomes `.bak`. The directory is made if it is missing.
 ///
 /// # Errors
 /// Whatever file operation failed; the old content is still there.
-pub(crate) fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
+pub(crate) fn save(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = parent(path);
+    make_dirs(fs, directory)?;
     let fresh = with_suffix(path, ".tmp");
-    let mut file = File::create(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    keep_old(path)?;
-    fs::rename(&fresh, path)?;
-    File::open(directory)?.sync_all()
+    write_whole(fs, &fresh, bytes)?;
+    keep_old(fs, path)?;
+    fs.rename(&fresh, path)?;
+    fs.sync_dir(directory)
+}
+
+fn write_whole(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = fs.open(path)?;
+    // What an earlier save left behind may be longer.
+    file.set_len(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()
 }
 
 /// Makes the present content `.bak` without taking it away: a link, put in place by a rename.
-fn keep_old(path: &Path) -> io::Result<()> {
-    let link = with_suffix(path, ".bak.tmp");
-    match fs::remove_file(&link) {
+fn keep_old(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    let (link, bak) = (with_suffix(path, ".bak.tmp"), with_suffix(path, ".bak"));
+    match fs.remove_file(&link) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    match fs::hard_link(path, &link) {
-        Ok(()) => fs::rename(&link, with_suffix(path, ".bak")),
+    match fs.link(path, &link) {
+        Ok(()) => fs.rename(&link, &bak),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // Some file systems know no links.
-        Err(_) => fs::copy(path, with_suffix(path, ".bak")).map(|_| ()),
+        Err(_) => write_whole(fs, &bak, &fs.read(path)?),
     }
 }
 
@@ -66,6 +72,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::fs::OsFs;
     use super::*;
 
     fn is_json(bytes: &[u8]) -> bool {
@@ -76,16 +85,16 @@ mod tests {
     fn a_broken_file_falls_back_to_bak() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config/topics.json");
-        assert!(load(&path, is_json).unwrap().is_none());
-        save(&path, b"{\"a\":1}").unwrap();
-        save(&path, b"{\"a\":2}").unwrap();
-        assert_eq!(load(&path, is_json).unwrap().unwrap(), b"{\"a\":2}");
+        assert!(load(&OsFs, &path, is_json).unwrap().is_none());
+        save(&OsFs, &path, b"{\"a\":1}").unwrap();
+        save(&OsFs, &path, b"{\"a\":2}").unwrap();
+        assert_eq!(load(&OsFs, &path, is_json).unwrap().unwrap(), b"{\"a\":2}");
         for broken in [&b"{\"a\":"[..], b""] {
             fs::write(&path, broken).unwrap();
-            assert_eq!(load(&path, is_json).unwrap().unwrap(), b"{\"a\":1}");
+            assert_eq!(load(&OsFs, &path, is_json).unwrap().unwrap(), b"{\"a\":1}");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(load(&path, is_json).unwrap().unwrap(), b"{\"a\":1}");
+        assert_eq!(load(&OsFs, &path, is_json).unwrap().unwrap(), b"{\"a\":1}");
     }
 
     #[test]
@@ -93,7 +102,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("topics.json");
         fs::write(&path, "x").unwrap();
-        let error = load(&path, is_json).unwrap_err();
+        let error = load(&OsFs, &path, is_json).unwrap_err();
         assert!(error.to_string().contains("topics.json"), "{error}");
     }
 
@@ -102,7 +111,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.json");
         for content in ["1", "2", "3"] {
-            save(&path, content.as_bytes()).unwrap();
+            save(&OsFs, &path, content.as_bytes()).unwrap();
         }
         let mut names: Vec<_> =
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -283,5 +283,5 @@ pub(super) fn flush_queues(inner: &Inner, thorough: bool) -> Result<(), StoreErr
         return Ok(());
     }
     let checkpoint = Checkpoint { log_timestamp: inner.log.flushed_timestamp(), queues_timestamp };
-    checkpoint.write(&*inner.fs, &inner.config.root_dir)
+    checkpoint.write(&*inner.dir.fs, &inner.dir.root)
 }

@@ -1,49 +1,163 @@
-//! The few file operations that the store's data goes through, as a trait so that tests can make them fail or wait.
+//! Every file operation of the store and of the broker's tables, as a trait, so that a test can make each fail or wait,
+//! and can take the power away.
+//!
+//! A file's bytes are safe after [`FsFile::sync_data`]; its *name* is safe only after [`Fs::sync_dir`] on its directory,
+//! and so on up to the root. [`make_dirs`] and [`sync_names`] see to that.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
 
-/// Opens files.
-pub(super) trait Fs: Send + Sync {
+use super::StoreError;
+use super::lock::DirectoryLock;
+
+/// A file system.
+pub(crate) trait Fs: fmt::Debug + Send + Sync {
+    /// Keeps every other store out of a directory until the lock is dropped.
+    fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError>;
+
     /// Opens a file for reading and writing, and makes it if it is missing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
 
+    /// The whole content of a small file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// What a directory holds, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+
+    /// Makes a directory in one that is there.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Gives a file or directory another name, and takes that name from whatever had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
     /// Makes sure that the names in a directory survive a loss of power.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// Holds a store's directory.
+pub(crate) trait FsLock: fmt::Debug + Send + Sync {}
+
+/// What a directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its name in the directory.
+    pub(crate) name: OsString,
+    /// Whether it is a directory.
+    pub(crate) is_dir: bool,
+    /// A file's bytes.
+    pub(crate) len: u64,
 }
 
 /// An open file. All reads and writes name their place.
-pub(super) trait FsFile: Send + Sync {
+pub(crate) trait FsFile: Send + Sync {
     /// Appends to `out` what the file holds from `offset` on, at most `len` bytes; fewer only at the file's end.
     fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()>;
 
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Waits until the disk has the file's data.
+    /// Waits until the disk has the file's data and its length.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Cuts the file, or extends it with a hole that reads as zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
+/// Makes a directory and those above it that are missing, and makes their names safe.
+pub(crate) fn make_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    match fs.make_dir(dir) {
+        Ok(()) => fs.sync_dir(parent(dir)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_dirs(fs, parent(dir))?;
+            make_dirs(fs, dir)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the names in a directory safe, and those of the directories above it up to `root`.
+pub(crate) fn sync_names(fs: &dyn Fs, dir: &Path, root: &Path) -> io::Result<()> {
+    let mut dir = dir;
+    while dir.starts_with(root) && dir != root {
+        fs.sync_dir(dir)?;
+        dir = parent(dir);
+    }
+    fs.sync_dir(root)
+}
+
+/// The directory that holds a file or directory.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The operating system's files.
-pub(super) struct OsFs;
+#[derive(Debug)]
+pub(crate) struct OsFs;
 
 impl Fs for OsFs {
+    fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
+        Ok(Box::new(DirectoryLock::acquire(root_dir)?))
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Box::new(file))
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            // The kind comes with the name; only files are looked at once more, for their length.
+            let is_dir = entry.file_type()?.is_dir();
+            let metadata = if is_dir { None } else { Some(fs::metadata(entry.path())?) };
+            Ok(Entry {
+                name: entry.file_name(),
+                is_dir: is_dir || metadata.as_ref().is_some_and(fs::Metadata::is_dir),
+                len: metadata.map_or(0, |it| it.len()),
+            })
+        };
+        fs::read_dir(dir)?.map(entry).collect()
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
     }
 }
+
+impl FsLock for DirectoryLock {}
 
 impl FsFile for File {
     fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {

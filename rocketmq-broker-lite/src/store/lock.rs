@@ -1,12 +1,13 @@
 //! The locks that keep a second broker out of a store's directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 
 use super::StoreError;
+use super::fs::{OsFs, make_dirs};
 
 /// Holds a directory until it is dropped.
 ///
@@ -25,7 +26,7 @@ impl DirectoryLock {
     /// # Errors
     /// [`StoreError::Locked`] if another store holds one; otherwise the operation that failed.
     pub(super) fn acquire(root_dir: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(root_dir).map_err(StoreError::io("make", root_dir))?;
+        make_dirs(&OsFs, root_dir).map_err(StoreError::io("make", root_dir))?;
         let path = root_dir.join("lock");
         let refused = |_| StoreError::Locked { path: path.clone() };
         let directory = File::open(root_dir).map_err(StoreError::io("open", root_dir))?;

@@ -21,10 +21,11 @@ mod commit_log;
 mod config;
 mod consume_queue;
 mod delay_levels;
+mod dir;
 mod dispatch;
 mod error;
 mod flush;
-mod fs;
+pub(crate) mod fs;
 mod lock;
 mod memory;
 mod message;
@@ -47,11 +48,11 @@ use commit_log::CommitLog;
 pub(crate) use config::{FlushDiskType, StoreConfig};
 pub(crate) use consume_queue::QueueEntry;
 pub(crate) use delay_levels::DelayLevels;
+pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;
-use fs::{Fs, OsFs};
-use lock::DirectoryLock;
+use fs::{Fs, FsLock, OsFs};
 pub(crate) use message::{Appended, Arrival, NewMessage};
 use pull::Pull;
 pub(crate) use pull::{PullStatus, Pulled};
@@ -82,13 +83,13 @@ struct Inner {
     config: StoreConfig,
     clock: Clock,
     arrivals: Arrivals,
-    fs: Arc<dyn Fs>,
+    dir: StoreDir,
     log: CommitLog,
     queues: QueueTable,
     flusher: Flusher,
     poison: OnceLock<Arc<StoreError>>,
     cached_log_bytes: OnceLock<i64>,
-    lock: Mutex<Option<DirectoryLock>>,
+    lock: Mutex<Option<Box<dyn FsLock>>>,
 }
 
 impl MessageStore {
@@ -111,23 +112,24 @@ impl MessageStore {
         arrivals: Arrivals,
         fs: Arc<dyn Fs>,
     ) -> Result<Arc<Self>, StoreError> {
-        let root = &config.root_dir;
-        let lock = DirectoryLock::acquire(root)?;
-        let clean = !checkpoint::abort_path(root).exists();
-        let checkpoint = Checkpoint::read(root)?;
+        let dir = StoreDir { fs, root: config.root_dir.clone() };
+        let root = &dir.root;
+        let lock = dir.fs.lock(root)?;
+        let clean = !checkpoint::is_aborted(&*dir.fs, root)?;
+        let checkpoint = Checkpoint::read(&*dir.fs, root)?;
         let sync_flush = config.flush_disk_type == FlushDiskType::SyncFlush;
         let log_size = config.mapped_file_size_commit_log;
-        let log = CommitLog::load(Arc::clone(&fs), root.join("commitlog"), log_size, sync_flush)?;
+        let log = CommitLog::load(&dir, root.join("commitlog"), log_size, sync_flush)?;
         let queue_size = config.mapped_file_size_consume_queue;
-        let queues = QueueTable::load(Arc::clone(&fs), root.join("consumequeue"), queue_size)?;
-        checkpoint::set_abort(root)?;
+        let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
+        checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
         Recovery { log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
         let inner = Arc::new(Inner {
             config,
             clock,
             arrivals,
-            fs,
+            dir,
             log,
             queues,
             flusher: Flusher::default(),
@@ -235,6 +237,11 @@ impl MessageStore {
         self.inner.log.max_offset() - entry.physical_offset <= self.inner.cached_log_bytes()
     }
 
+    /// Where the broker's tables lie.
+    pub(crate) fn dir(&self) -> &StoreDir {
+        &self.inner.dir
+    }
+
     /// The failure after which the store takes no more messages.
     #[cfg(test)]
     pub(crate) fn poisoned(&self) -> Option<Arc<StoreError>> {
@@ -329,7 +336,7 @@ impl Inner {
     fn flush_all(&self) -> Result<(), StoreError> {
         self.log.sync()?;
         flush::flush_queues(self, true)?;
-        checkpoint::clear_abort(&self.config.root_dir)
+        checkpoint::clear_abort(&*self.dir.fs, &self.dir.root)
     }
 
     fn unlock(&self) {

@@ -1,6 +1,5 @@
 //! All consume queues of a store, by topic and number.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +9,13 @@ use rocketmq_protocol::ByteString;
 
 use super::StoreError;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::dir::StoreDir;
 use super::fs::Fs;
 use super::segment::FileQueue;
 
 /// The consume queues of one directory.
 pub(super) struct QueueTable {
-    fs: Arc<dyn Fs>,
+    store: StoreDir,
     dir: PathBuf,
     file_size: u64,
     /// The queues of a topic, ascending by number.
@@ -29,18 +29,17 @@ impl QueueTable {
     ///
     /// # Errors
     /// A directory cannot be listed, or a file has a wrong size.
-    pub(super) fn load(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+    pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
         let unit = UNIT_BYTES as u64;
         let file_size = (file_size / unit).max(1) * unit;
-        let table = Self { fs, dir, file_size, topics: DashMap::new(), unsynced: Mutex::default() };
-        for (topic, topic_dir) in subdirectories(&table.dir)? {
-            for (name, dir) in subdirectories(&topic_dir)? {
+        let table =
+            Self { store: store.clone(), dir, file_size, topics: DashMap::new(), unsynced: Mutex::default() };
+        for (topic, topic_dir) in subdirectories(&*store.fs, &table.dir)? {
+            for (name, dir) in subdirectories(&*store.fs, &topic_dir)? {
                 match name.parse() {
-                    Ok(queue_id) => drop(table.insert(
-                        &topic,
-                        queue_id,
-                        FileQueue::load(Arc::clone(&table.fs), dir, file_size)?,
-                    )),
+                    Ok(queue_id) => {
+                        drop(table.insert(&topic, queue_id, FileQueue::load(store, dir, file_size)?))
+                    }
                     Err(_) => tracing::warn!(path = %dir.display(), "not a consume queue, left alone"),
                 }
             }
@@ -59,7 +58,7 @@ impl QueueTable {
     pub(super) fn find_or_create(&self, topic: &str, queue_id: i32) -> Arc<ConsumeQueue> {
         self.find(topic, queue_id).unwrap_or_else(|| {
             let dir = self.dir.join(topic).join(queue_id.to_string());
-            self.insert(topic, queue_id, FileQueue::new(Arc::clone(&self.fs), dir, self.file_size))
+            self.insert(topic, queue_id, FileQueue::new(&self.store, dir, self.file_size))
         })
     }
 
@@ -117,17 +116,17 @@ impl QueueTable {
 }
 
 /// Names and paths of the directories in a directory; none if it is missing.
-fn subdirectories(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
-    let entries = match fs::read_dir(dir) {
+fn subdirectories(fs: &dyn Fs, dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+    let entries = match fs.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(StoreError::io("list", dir))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(StoreError::io("list", dir))?;
-        match entry.file_name().into_string() {
-            Ok(name) if entry.path().is_dir() => found.push((name, entry.path())),
-            _ => tracing::warn!(path = %entry.path().display(), "not a directory of the store, left alone"),
+        let path = dir.join(&entry.name);
+        match entry.name.into_string() {
+            Ok(name) if entry.is_dir => found.push((name, path)),
+            _ => tracing::warn!(path = %path.display(), "not a directory of the store, left alone"),
         }
     }
     Ok(found)

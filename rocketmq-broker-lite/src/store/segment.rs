@@ -3,14 +3,14 @@
 //! Each file's name is the place of its first byte, as 20 digits. A file has its full size from the start; what was
 //! not written yet is a hole.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::StoreError;
-use super::fs::{Fs, FsFile};
+use super::dir::StoreDir;
+use super::fs::{Fs, FsFile, parent, sync_names};
 
 const NAME_DIGITS: usize = 20;
 
@@ -49,19 +49,23 @@ impl Segment {
 
 /// The files of one directory.
 pub(super) struct FileQueue {
+    /// The store's directory, up to which names are made safe.
+    root: PathBuf,
     dir: PathBuf,
     file_size: u64,
     fs: Arc<dyn Fs>,
     /// Ascending, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
-    /// A file was made since the directory was last synced.
-    dir_changed: AtomicBool,
+    /// A loss of power may take the names of files or directories: they were made since the last sync, or before the
+    /// last start.
+    names_at_risk: AtomicBool,
 }
 
 impl FileQueue {
     /// Files yet to be made; the directory comes with the first.
-    pub(super) fn new(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Self {
-        Self { dir, file_size, fs, segments: RwLock::default(), dir_changed: AtomicBool::new(false) }
+    pub(super) fn new(store: &StoreDir, dir: PathBuf, file_size: u64) -> Self {
+        let (fs, root) = (Arc::clone(&store.fs), store.root.clone());
+        Self { root, dir, file_size, fs, segments: RwLock::default(), names_at_risk: AtomicBool::new(true) }
     }
 
     /// The files that are there. A last file that is too short gets its full size: a crash came between its making and
@@ -69,8 +73,8 @@ impl FileQueue {
     ///
     /// # Errors
     /// A file has another size than configured, or one is missing between others.
-    pub(super) fn load(fs: Arc<dyn Fs>, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
-        let queue = Self::new(fs, dir, file_size);
+    pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+        let queue = Self::new(store, dir, file_size);
         let mut found = queue.list()?;
         found.sort_unstable();
         let last = found.len().saturating_sub(1);
@@ -130,7 +134,7 @@ impl FileQueue {
         }
         let file = match segment.file() {
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(&self.dir).map_err(StoreError::io("make", &self.dir))?;
+                self.make_dirs(&self.dir).map_err(StoreError::io("make", &self.dir))?;
                 segment.file()?
             }
             other => other?,
@@ -138,7 +142,7 @@ impl FileQueue {
         file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
         let segment = Arc::new(segment);
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
-        self.dir_changed.store(true, Ordering::Release);
+        self.names_at_risk.store(true, Ordering::Release);
         Ok(segment)
     }
 
@@ -178,8 +182,8 @@ impl FileQueue {
         for segment in self.segments_between(from, to) {
             segment.file()?.sync_data().map_err(StoreError::io("sync", &segment.path))?;
         }
-        if self.dir_changed.swap(false, Ordering::AcqRel) {
-            self.fs.sync_dir(&self.dir).map_err(StoreError::io("sync", &self.dir))?;
+        if self.names_at_risk.swap(false, Ordering::AcqRel) {
+            sync_names(&*self.fs, &self.dir, &self.root).map_err(StoreError::io("sync", &self.dir))?;
         }
         Ok(())
     }
@@ -191,7 +195,7 @@ impl FileQueue {
     pub(super) fn truncate(&self, offset: i64) -> Result<(), StoreError> {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(segment) = segments.pop_if(|segment| segment.start > offset) {
-            fs::remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+            self.fs.remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
         }
         let Some(segment) = segments.last().filter(|segment| offset < segment.start + self.size()) else {
             return Ok(());
@@ -208,7 +212,7 @@ impl FileQueue {
     pub(super) fn clear(&self) -> Result<(), StoreError> {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(segment) = segments.pop() {
-            fs::remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+            self.fs.remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
         }
         Ok(())
     }
@@ -237,21 +241,35 @@ impl FileQueue {
         usize::try_from(segment.start + self.size() - offset).unwrap_or_default()
     }
 
+    /// Makes the directory and those above it. Their names become safe with the next sync.
+    fn make_dirs(&self, dir: &Path) -> io::Result<()> {
+        match self.fs.make_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound && dir != self.root => {
+                self.make_dirs(parent(dir))?;
+                self.make_dirs(dir)
+            }
+            made => made,
+        }
+    }
+
     /// First place and length of each file there is.
     fn list(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        let entries = match fs::read_dir(&self.dir) {
+        let entries = match self.fs.list(&self.dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(StoreError::io("list", &self.dir))?,
         };
         let mut found = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(StoreError::io("list", &self.dir))?;
-            match entry.file_name().to_str().filter(|name| name.len() == NAME_DIGITS).map(str::parse::<i64>) {
+            let name = entry.name.to_str().filter(|name| name.len() == NAME_DIGITS && !entry.is_dir);
+            match name.map(str::parse::<i64>) {
                 Some(Ok(start)) if (0..i64::MAX - self.size()).contains(&start) => {
-                    let metadata = entry.metadata().map_err(StoreError::io("inspect", &entry.path()))?;
-                    found.push((start, metadata.len()));
+                    found.push((start, entry.len));
                 }
-                _ => tracing::warn!(path = %entry.path().display(), "not a file of the store, left alone"),
+                _ => {
+                    let path = self.dir.join(&entry.name);
+                    tracing::warn!(path = %path.display(), "not a file of the store, left alone");
+                }
             }
         }
         Ok(found)

@@ -108,6 +108,8 @@ pub(crate) struct Call {
     id: u64,
     first: i64,
     last: i64,
+    /// More messages wait than the call could take with it, although there was room.
+    pub(crate) left_some: bool,
 }
 
 /// A message that goes back to the broker.
@@ -199,7 +201,7 @@ impl ProcessQueue {
         }
         let mut held = self.held();
         let first = *held.waiting.front()?;
-        let mut call = Call { id: held.next_call, first, last: first };
+        let mut call = Call { id: held.next_call, first, last: first, left_some: false };
         held.next_call += 1;
         while messages.len() < max
             && let Some(offset) = held.waiting.front().copied()
@@ -214,6 +216,7 @@ impl ProcessQueue {
                 break;
             }
         }
+        call.left_some = messages.len() < max && !held.waiting.is_empty();
         Some(call)
     }
 
@@ -575,7 +578,7 @@ mod tests {
         let mut restarting = std::pin::pin!(queue.restart_at(2));
         assert!(restarting.as_mut().now_or_never().is_none());
         assert_eq!(take(&queue).1, 5);
-        let call = Call { id: 0, first: 5, last: 5 };
+        let call = Call { id: 0, first: 5, last: 5, left_some: false };
         assert!(queue.end_call(&call, 1).is_empty());
         restarting.await;
         assert_eq!(queue.uncommitted(true), Some(2));

@@ -206,19 +206,11 @@ fn request(
 }
 
 impl Position {
-    /// The id and address of the broker to ask: the suggested one, or else the next, or else any; one that could not be
-    /// reached lately only if there is no other. Java: `findBrokerAddressInSubscribe`.
+    /// The id and address of the broker to ask.
     fn choose(&mut self, core: &GroupCore, queue: &ProcessQueue) -> Result<(i64, String)> {
-        let brokers = core.instance.routes().addrs(queue.queue.broker_name());
-        let brokers = brokers.as_deref().filter(|brokers| !brokers.is_empty());
-        let brokers = brokers.ok_or_else(|| no_broker(&queue.queue))?;
         self.avoid = self.avoid.filter(|(_, until)| Instant::now() < *until);
-        let avoided = |id: &i64| self.avoid.is_some_and(|(avoided, _)| avoided == *id);
-        let wanted = [self.broker_id, self.broker_id.saturating_add(1)]
-            .into_iter()
-            .find_map(|id| brokers.get_key_value(&id).filter(|(id, _)| !avoided(id)));
-        let chosen = wanted.or_else(|| brokers.iter().find(|(id, _)| !avoided(id)));
-        let chosen = chosen.or_else(|| brokers.iter().next());
-        chosen.map(|(id, addr)| (*id, addr.clone())).ok_or_else(|| no_broker(&queue.queue))
+        let avoid = self.avoid.map(|(id, _)| id);
+        let chosen = core.instance.routes().consume_addr(queue.queue.broker_name(), self.broker_id, avoid);
+        chosen.ok_or_else(|| no_broker(&queue.queue))
     }
 }

@@ -111,16 +111,15 @@ async fn apply(core: &Arc<GroupCore>, changes: Vec<Change>) {
     }
 }
 
-/// The client ids of the group, from any broker of the topic.
+/// The client ids of the group, from the first broker of the topic that knows them: masters come before their slaves.
 async fn group_members(core: &GroupCore, topic: &str) -> Result<Vec<String>> {
     let request = ConsumerListRequest { consumer_group: core.config.consumer_group.clone() };
     let instance = &core.instance;
     let route = instance.routes().get(topic);
     let brokers = route.iter().flat_map(|route| &route.data.broker_datas);
     let mut last = None;
-    for broker in brokers {
-        let Some(addr) = instance.routes().consume_addr(&broker.broker_name, 0) else { continue };
-        match instance.call(&addr, &request, Bytes::new(), instance.api_timeout()).await {
+    for addr in brokers.flat_map(|broker| broker.broker_addrs.values()) {
+        match instance.call(addr, &request, Bytes::new(), instance.api_timeout()).await {
             Ok(answer) => {
                 let list: ConsumerList = json::from_slice(&answer.body)
                     .map_err(|error| Error::bad_answer("the group's members", error).at(addr))?;

@@ -79,6 +79,12 @@ fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
         if message.get_delay_time_level() > 0 {
             return refuse("TimeDelayLevel is not supported for batching");
         }
+        // Java sends these, and every broker delivers them at once.
+        if has_timer(message) {
+            return refuse(
+                "timers (delay_time_sec, delay_time_ms, deliver_time_ms) are not supported for batching",
+            );
+        }
         if message.topic().starts_with(RETRY_TOPIC_PREFIX) {
             return refuse("Retry Group is not supported for batching");
         }
@@ -90,6 +96,12 @@ fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
         }
     }
     check_batch_size(messages.iter().map(batch::encoded_len).sum(), config, first.topic())
+}
+
+fn has_timer(message: &Message) -> bool {
+    [names::TIMER_DELAY_SEC, names::TIMER_DELAY_MS, names::TIMER_DELIVER_MS]
+        .into_iter()
+        .any(|name| message.properties().contains(name))
 }
 
 fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Result<()> {

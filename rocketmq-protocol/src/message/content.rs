@@ -15,13 +15,6 @@ pub(super) struct Content {
     pub(super) transaction_id: Option<ByteString>,
 }
 
-impl Content {
-    /// The value of a property that holds a number; 0 where it holds none.
-    pub(super) fn number<N: std::str::FromStr + Default>(&self, name: &str) -> N {
-        self.properties.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
-    }
-}
-
 /// Adds the readers of [`Content`] to a type that holds one in its field `content`.
 macro_rules! content_readers {
     () => {
@@ -85,7 +78,35 @@ macro_rules! content_readers {
         #[must_use]
         #[doc(alias = "getDelayTimeLevel")]
         pub fn get_delay_time_level(&self) -> u32 {
-            self.content.number(names::DELAY)
+            self.content.properties.get(names::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0)
+        }
+
+        /// The seconds for which a timer holds the message back, if it has such a timer (5.x).
+        #[must_use]
+        #[doc(alias = "getDelayTimeSec")]
+        pub fn get_delay_time_sec(&self) -> Option<u64> {
+            self.content.properties.get(names::TIMER_DELAY_SEC)?.parse().ok()
+        }
+
+        /// The milliseconds for which a timer holds the message back, if it has such a timer (5.x).
+        #[must_use]
+        #[doc(alias = "getDelayTimeMs")]
+        pub fn get_delay_time_ms(&self) -> Option<u64> {
+            self.content.properties.get(names::TIMER_DELAY_MS)?.parse().ok()
+        }
+
+        /// The moment until which a timer holds the message back, in milliseconds since 1970, if it has such a timer (5.x).
+        #[must_use]
+        #[doc(alias = "getDeliverTimeMs")]
+        pub fn get_deliver_time_ms(&self) -> Option<i64> {
+            self.content.properties.get(names::TIMER_DELIVER_MS)?.parse().ok()
+        }
+
+        /// The priority, if it has one (5.5).
+        #[must_use]
+        #[doc(alias = "getPriority")]
+        pub fn get_priority(&self) -> Option<u32> {
+            self.content.properties.get(names::PRIORITY)?.parse().ok()
         }
 
         /// Whether the broker answers only once the message is flushed and replicated as it is configured to do.

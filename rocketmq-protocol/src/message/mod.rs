@@ -5,6 +5,7 @@ mod content;
 mod ext;
 pub mod id;
 mod java;
+mod keys;
 mod outgoing;
 pub mod properties;
 mod queue;
@@ -15,6 +16,7 @@ pub mod wire;
 
 pub use ext::MessageExt;
 pub use java::{hash_map_order, string_hash};
+pub use keys::IntoKeys;
 pub use outgoing::Message;
 pub use properties::{Properties, names};
 pub use queue::MessageQueue;

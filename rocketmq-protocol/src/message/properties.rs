@@ -210,132 +210,154 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Properties {
     }
 }
 
-/// Names that RocketMQ itself gives meaning to. User properties must not use them.
+/// Names that RocketMQ itself gives meaning to.
 pub mod names {
-    macro_rules! reserved {
-        ($($(#[$doc:meta])* $konst:ident = $text:literal;)*) => {
+    macro_rules! names {
+        (
+            reserved { $($(#[$doc:meta])* $konst:ident = $text:literal;)* }
+            open { $($(#[$open_doc:meta])* $open:ident = $open_text:literal;)* }
+        ) => {
             $($(#[$doc])* pub const $konst: &str = $text;)*
-            /// Every reserved name.
+            $($(#[$open_doc])* pub const $open: &str = $open_text;)*
+            /// Names that programs must not use for properties of their own: those that Java 5.5.0 refuses, and with
+            /// them all that 4.9 does.
             pub const RESERVED: &[&str] = &[$($text),*];
         };
     }
-    reserved! {
-        /// The message's keys, separated by one space.
-        KEYS = "KEYS";
-        /// The message's tag.
-        TAGS = "TAGS";
-        /// Whether the answer waits until the message is flushed or replicated as configured.
-        WAIT = "WAIT";
-        /// The delay level.
-        DELAY = "DELAY";
-        /// The topic that a message in a retry topic came from.
-        RETRY_TOPIC = "RETRY_TOPIC";
-        /// The topic that a scheduled or half message will go to.
-        REAL_TOPIC = "REAL_TOPIC";
-        /// The queue that a scheduled or half message will go to.
-        REAL_QID = "REAL_QID";
-        /// Marks a half message.
-        TRAN_MSG = "TRAN_MSG";
-        /// The producer group of a half message.
-        PGROUP = "PGROUP";
-        /// The queue's lowest offset when a message was pulled.
-        MIN_OFFSET = "MIN_OFFSET";
-        /// The queue's end offset when a message was pulled.
-        MAX_OFFSET = "MAX_OFFSET";
-        /// The buyer.
-        BUYER_ID = "BUYER_ID";
-        /// The id that a message had before it went to a retry topic.
-        ORIGIN_MESSAGE_ID = "ORIGIN_MESSAGE_ID";
-        /// A transfer mark.
-        TRANSFER_FLAG = "TRANSFER_FLAG";
-        /// A correction mark.
-        CORRECTION_FLAG = "CORRECTION_FLAG";
-        /// A mark of MetaQ 2.
-        MQ2_FLAG = "MQ2_FLAG";
-        /// How often a message in a retry topic was consumed.
-        RECONSUME_TIME = "RECONSUME_TIME";
-        /// The broker's region.
-        MSG_REGION = "MSG_REGION";
-        /// Whether the message is traced.
-        TRACE_ON = "TRACE_ON";
-        /// The id given by the producer.
-        UNIQ_KEY = "UNIQ_KEY";
-        /// More of the id.
-        EXTEND_UNIQ_INFO = "EXTEND_UNIQ_INFO";
-        /// How often a message may be consumed again.
-        MAX_RECONSUME_TIMES = "MAX_RECONSUME_TIMES";
-        /// When consumption began.
-        CONSUME_START_TIME = "CONSUME_START_TIME";
-        /// The half message's queue offset.
-        TRAN_PREPARED_QUEUE_OFFSET = "TRAN_PREPARED_QUEUE_OFFSET";
-        /// The transaction's id.
-        TRANSACTION_ID = "__transactionId__";
-        /// How often a half message was checked.
-        TRANSACTION_CHECK_TIMES = "TRANSACTION_CHECK_TIMES";
-        /// How long a half message is not checked.
-        CHECK_IMMUNITY_TIME_IN_SECONDS = "CHECK_IMMUNITY_TIME_IN_SECONDS";
-        /// The instance (name space).
-        INSTANCE_ID = "INSTANCE_ID";
-        /// Ties a reply to its request.
-        CORRELATION_ID = "CORRELATION_ID";
-        /// The client that waits for the reply.
-        REPLY_TO_CLIENT = "REPLY_TO_CLIENT";
-        /// How long the requester waits.
-        TTL = "TTL";
-        /// When a reply arrived.
-        ARRIVE_TIME = "ARRIVE_TIME";
-        /// When a reply was pushed.
-        PUSH_REPLY_TIME = "PUSH_REPLY_TIME";
-        /// The broker's cluster.
-        CLUSTER = "CLUSTER";
-        /// The message's kind.
-        MSG_TYPE = "MSG_TYPE";
-        /// Light message queues.
-        INNER_MULTI_DISPATCH = "INNER_MULTI_DISPATCH";
-        /// Offsets in light message queues.
-        INNER_MULTI_QUEUE_OFFSET = "INNER_MULTI_QUEUE_OFFSET";
-        /// How many messages an inner batch holds.
-        INNER_NUM = "INNER_NUM";
-        /// The first offset of an inner batch.
-        INNER_BASE = "INNER_BASE";
-        /// Duplicate detection.
-        DUP_INFO = "DUP_INFO";
-        /// POP's check point.
-        POP_CK = "POP_CK";
-        /// The offset of POP's check point.
-        POP_CK_OFFSET = "POP_CK_OFFSET";
-        /// When a message was first popped.
-        FIRST_POP_TIME = "1ST_POP_TIME";
-        /// The sharding key.
-        SHARDING_KEY = "__SHARDINGKEY";
-        /// The queue that a message is forwarded to.
-        FORWARD_QUEUE_ID = "PROPERTY_FORWARD_QUEUE_ID";
-        /// A redirection mark.
-        REDIRECT = "REDIRECT";
-        /// The trace's context.
-        TRACE_CONTEXT = "TRACE_CONTEXT";
-        /// Deliver after so many seconds (5.x).
-        TIMER_DELAY_SEC = "TIMER_DELAY_SEC";
-        /// Deliver after so many milliseconds (5.x).
-        TIMER_DELAY_MS = "TIMER_DELAY_MS";
-        /// Deliver at that moment, in milliseconds since 1970 (5.x).
-        TIMER_DELIVER_MS = "TIMER_DELIVER_MS";
-        /// When a timer message was taken in.
-        TIMER_ENQUEUE_MS = "TIMER_ENQUEUE_MS";
-        /// When a timer message was given out.
-        TIMER_DEQUEUE_MS = "TIMER_DEQUEUE_MS";
-        /// How often a timer message went round the wheel.
-        TIMER_ROLL_TIMES = "TIMER_ROLL_TIMES";
-        /// When a timer message is due.
-        TIMER_OUT_MS = "TIMER_OUT_MS";
-        /// The timer message to delete.
-        TIMER_DEL_UNIQKEY = "TIMER_DEL_UNIQKEY";
-        /// The timer's delay level.
-        TIMER_DELAY_LEVEL = "TIMER_DELAY_LEVEL";
-        /// The topic that a dead letter came from.
-        DLQ_ORIGIN_TOPIC = "DLQ_ORIGIN_TOPIC";
-        /// The id that a dead letter had.
-        DLQ_ORIGIN_MESSAGE_ID = "DLQ_ORIGIN_MESSAGE_ID";
+    names! {
+        reserved {
+            /// The message's keys, separated by one space.
+            KEYS = "KEYS";
+            /// The message's tag.
+            TAGS = "TAGS";
+            /// Whether the answer waits until the message is flushed or replicated as configured.
+            WAIT = "WAIT";
+            /// The delay level.
+            DELAY = "DELAY";
+            /// The topic that a message in a retry topic came from.
+            RETRY_TOPIC = "RETRY_TOPIC";
+            /// The topic that a scheduled or half message will go to.
+            REAL_TOPIC = "REAL_TOPIC";
+            /// The queue that a scheduled or half message will go to.
+            REAL_QID = "REAL_QID";
+            /// Marks a half message.
+            TRAN_MSG = "TRAN_MSG";
+            /// The producer group of a half message.
+            PGROUP = "PGROUP";
+            /// The queue's lowest offset when a message was pulled.
+            MIN_OFFSET = "MIN_OFFSET";
+            /// The queue's end offset when a message was pulled.
+            MAX_OFFSET = "MAX_OFFSET";
+            /// The buyer.
+            BUYER_ID = "BUYER_ID";
+            /// The id that a message had before it went to a retry topic.
+            ORIGIN_MESSAGE_ID = "ORIGIN_MESSAGE_ID";
+            /// A transfer mark.
+            TRANSFER_FLAG = "TRANSFER_FLAG";
+            /// A correction mark.
+            CORRECTION_FLAG = "CORRECTION_FLAG";
+            /// A mark of MetaQ 2.
+            MQ2_FLAG = "MQ2_FLAG";
+            /// How often a message in a retry topic was consumed.
+            RECONSUME_TIME = "RECONSUME_TIME";
+            /// The broker's region.
+            MSG_REGION = "MSG_REGION";
+            /// Whether the message is traced.
+            TRACE_ON = "TRACE_ON";
+            /// The id given by the producer.
+            UNIQ_KEY = "UNIQ_KEY";
+            /// More of the id.
+            EXTEND_UNIQ_INFO = "EXTEND_UNIQ_INFO";
+            /// How often a message may be consumed again.
+            MAX_RECONSUME_TIMES = "MAX_RECONSUME_TIMES";
+            /// When consumption began.
+            CONSUME_START_TIME = "CONSUME_START_TIME";
+            /// The half message's queue offset.
+            TRAN_PREPARED_QUEUE_OFFSET = "TRAN_PREPARED_QUEUE_OFFSET";
+            /// The instance (name space).
+            INSTANCE_ID = "INSTANCE_ID";
+            /// Ties a reply to its request.
+            CORRELATION_ID = "CORRELATION_ID";
+            /// The client that waits for the reply.
+            REPLY_TO_CLIENT = "REPLY_TO_CLIENT";
+            /// How long the requester waits.
+            TTL = "TTL";
+            /// When a reply arrived.
+            ARRIVE_TIME = "ARRIVE_TIME";
+            /// When a reply was pushed.
+            PUSH_REPLY_TIME = "PUSH_REPLY_TIME";
+            /// The broker's cluster.
+            CLUSTER = "CLUSTER";
+            /// The message's kind.
+            MSG_TYPE = "MSG_TYPE";
+            /// Offsets in light message queues.
+            INNER_MULTI_QUEUE_OFFSET = "INNER_MULTI_QUEUE_OFFSET";
+            /// Duplicate detection.
+            DUP_INFO = "DUP_INFO";
+            /// POP's check point.
+            POP_CK = "POP_CK";
+            /// The offset of POP's check point.
+            POP_CK_OFFSET = "POP_CK_OFFSET";
+            /// When a message was first popped.
+            FIRST_POP_TIME = "1ST_POP_TIME";
+            /// Deliver after so many seconds (5.x).
+            TIMER_DELAY_SEC = "TIMER_DELAY_SEC";
+            /// Deliver after so many milliseconds (5.x).
+            TIMER_DELAY_MS = "TIMER_DELAY_MS";
+            /// Deliver at that moment, in milliseconds since 1970 (5.x).
+            TIMER_DELIVER_MS = "TIMER_DELIVER_MS";
+            /// When a timer message was taken in.
+            TIMER_ENQUEUE_MS = "TIMER_ENQUEUE_MS";
+            /// When a timer message was given out.
+            TIMER_DEQUEUE_MS = "TIMER_DEQUEUE_MS";
+            /// How often a timer message went round the wheel.
+            TIMER_ROLL_TIMES = "TIMER_ROLL_TIMES";
+            /// When a timer message is due.
+            TIMER_OUT_MS = "TIMER_OUT_MS";
+            /// The timer message to delete.
+            TIMER_DEL_UNIQKEY = "TIMER_DEL_UNIQKEY";
+            /// The timer's delay level.
+            TIMER_DELAY_LEVEL = "TIMER_DELAY_LEVEL";
+            /// The topic that a dead letter came from.
+            DLQ_ORIGIN_TOPIC = "DLQ_ORIGIN_TOPIC";
+            /// The id that a dead letter had.
+            DLQ_ORIGIN_MESSAGE_ID = "DLQ_ORIGIN_MESSAGE_ID";
+            /// The group that a message in a retry topic came from.
+            ORIGIN_GROUP = "ORIGIN_GROUP";
+            /// The producer's address, where it is not the sender's.
+            BORN_HOST = "__BORNHOST";
+            /// When the message was made, where it is not when it was sent.
+            BORN_TIMESTAMP = "BORN_TIMESTAMP";
+            /// The stored body's checksum.
+            CRC32 = "__CRC32#";
+            /// The priority (5.5).
+            PRIORITY = "_SYS_MSG_PRIORITY_";
+            /// The lite topic (5.5).
+            LITE_TOPIC = "__LITE_TOPIC";
+        }
+        // Programs may set these, as in Java.
+        open {
+            /// The transaction's id.
+            TRANSACTION_ID = "__transactionId__";
+            /// How often a half message was checked.
+            TRANSACTION_CHECK_TIMES = "TRANSACTION_CHECK_TIMES";
+            /// How long a half message is not checked.
+            CHECK_IMMUNITY_TIME_IN_SECONDS = "CHECK_IMMUNITY_TIME_IN_SECONDS";
+            /// Light message queues.
+            INNER_MULTI_DISPATCH = "INNER_MULTI_DISPATCH";
+            /// How many messages an inner batch holds.
+            INNER_NUM = "INNER_NUM";
+            /// The first offset of an inner batch.
+            INNER_BASE = "INNER_BASE";
+            /// The sharding key.
+            SHARDING_KEY = "__SHARDINGKEY";
+            /// The queue that a message is forwarded to.
+            FORWARD_QUEUE_ID = "PROPERTY_FORWARD_QUEUE_ID";
+            /// A redirection mark.
+            REDIRECT = "REDIRECT";
+            /// The trace's context.
+            TRACE_CONTEXT = "TRACE_CONTEXT";
+        }
     }
 }
 

@@ -59,6 +59,8 @@ async fn messages_that_no_broker_takes_are_refused_at_once() {
     }
     let batch = vec![Message::new("T", "x"), Message::new("U", "x")];
     assert_says(&producer.send(batch).await.unwrap_err(), ErrorKind::InvalidMessage, &["should be the same"]);
+    let batch = vec![Message::new("T", "x"), Message::new("T", "x").delay_time_sec(5)];
+    assert_says(&producer.send(batch).await.unwrap_err(), ErrorKind::InvalidMessage, &["timers"]);
     let error = producer.send(Vec::<Message>::new()).await.unwrap_err();
     assert_says(&error, ErrorKind::InvalidMessage, &["at least one message"]);
     producer.shutdown().await;

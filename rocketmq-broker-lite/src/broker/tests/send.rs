@@ -51,6 +51,7 @@ async fn each_check_has_its_code_and_its_words() {
             "transaction message",
         ),
         (send_request("T", &[("TIMER_DELAY_MS", "5")]), 1, "timerWheelEnable is false"),
+        (send_request("T", &[("TIMER_DELIVER_MS", "5"), ("DELAY", "0")]), 1, "timerWheelEnable is false"),
         (send_request("T", &[("DELAY", "x")]), 1, "For input string: \"x\""),
         (to("%RETRY%a@b"), 1, "illegal characters"),
     ];
@@ -165,6 +166,9 @@ async fn a_batch_that_makes_no_sense_stores_nothing() {
     }
     let delayed = SendMessageRequest { batch: Some(true), ..send_request("T", &[("DELAY", "1")]) };
     assert_eq!(client.code_of(&delayed, batch_of(&["a"])).await.0, 13);
+    let timed = batch::encode(&[Message::new("T", "a"), Message::new("T", "b").delay_time_sec(5)]).unwrap();
+    let (code, remark) = client.code_of(&request, timed).await;
+    assert!(code == 1 && remark.contains("timerWheelEnable is false"), "{code}: {remark}");
     assert_eq!(client.pull(&pull_request("T", 0, 0, "*")).await.code, 19);
     broker.broker.shutdown().await;
 }

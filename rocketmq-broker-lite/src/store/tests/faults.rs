@@ -3,11 +3,11 @@ use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use super::super::fs::FsFile;
+use super::super::fs::{Entry, FsFile};
 use super::*;
 
 /// Files that fail, count and wait as a test likes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Faults {
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
@@ -18,6 +18,7 @@ struct Faults {
     waiting: Mutex<usize>,
 }
 
+#[derive(Debug)]
 struct FaultyFs(Arc<Faults>);
 
 struct FaultyFile(Box<dyn FsFile>, Arc<Faults>, bool);
@@ -26,6 +27,34 @@ impl Fs for FaultyFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         let is_log = path.components().any(|part| part.as_os_str() == "commitlog");
         Ok(Box::new(FaultyFile(OsFs.open(path)?, Arc::clone(&self.0), is_log)))
+    }
+
+    fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
+        OsFs.lock(root_dir)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        OsFs.read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        OsFs.list(dir)
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        OsFs.make_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFs.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFs.link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        OsFs.remove_file(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -149,6 +149,6 @@ fn a_java_brokers_file_end_and_checkpoint_are_read() {
         fs::write(directory.path().join("checkpoint"), bytes).unwrap();
         let times: Vec<i64> = checkpoint["longs"].split(',').map(|it| it.parse().unwrap()).collect();
         let expected = Checkpoint { log_timestamp: times[0], queues_timestamp: times[1] };
-        assert_eq!(Checkpoint::read(directory.path()).unwrap(), expected);
+        assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), expected);
     }
 }

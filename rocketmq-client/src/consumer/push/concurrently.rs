@@ -64,6 +64,9 @@ pub(super) async fn run(push: &Arc<Push>) {
 async fn consume(push: &Arc<Push>, queue: &Arc<ProcessQueue>, pulled: &mut Vec<Pulled>) {
     // Another call may have had room for its messages, or the queue was given up: its messages come to the new owner.
     let Some(call) = queue.take(push.work.batch, Instant::now(), pulled) else { return };
+    if call.left_some {
+        push.work.arrived(queue, 1);
+    }
     let context = ConsumeConcurrentlyContext::new(queue.queue.clone());
     let messages: Option<Vec<_>> = pulled.iter().map(|pulled| present(push, pulled)).collect();
     let acked = match messages {

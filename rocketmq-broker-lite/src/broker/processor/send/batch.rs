@@ -6,6 +6,7 @@ use rocketmq_protocol::message::batch;
 use rocketmq_protocol::message::wire::WireProperties;
 
 use super::super::store_answer;
+use super::single::no_timers;
 use super::{Received, Stored, new_message, with_scratch};
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
@@ -24,6 +25,9 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
     }
     let entries = batch::decode(received.body.clone())
         .map_err(|error| Refusal::new(ResponseCode::SystemError, error.to_string()))?;
+    if noted.has_timer || entries.iter().any(|entry| note(entry.properties.as_str()).has_timer) {
+        return Err(no_timers());
+    }
     if entries.is_empty() {
         return Err(Refusal::new(ResponseCode::MessageIllegal, "the batch holds no message"));
     }

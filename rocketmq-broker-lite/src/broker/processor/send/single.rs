@@ -16,8 +16,13 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
     with_scratch(|properties| {
         let sent = received.header.properties.as_deref().unwrap_or_default();
         let noted = copy_single(sent, &context.config.broker_cluster_name, properties);
-        refuse_unsupported(context, received, &noted)?;
-        let appended = match waiting_queue(context.schedule.levels(), delay_level(received, &noted)?) {
+        refuse_transaction(context, received, &noted)?;
+        let level = delay_level(received, &noted)?;
+        // As in 5.x, a delay level takes precedence over a timer.
+        if noted.has_timer && level <= 0 {
+            return Err(no_timers());
+        }
+        let appended = match waiting_queue(context.schedule.levels(), level) {
             None => append(context, received, properties, &noted),
             Some(queue_id) => append_delayed(context, received, properties, &noted, queue_id),
         }?;
@@ -27,7 +32,7 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
 }
 
 /// What this release does not do must not look done.
-fn refuse_unsupported(context: &Context, received: &Received<'_>, noted: &Noted<'_>) -> Result<(), Refusal> {
+fn refuse_transaction(context: &Context, received: &Received<'_>, noted: &Noted<'_>) -> Result<(), Refusal> {
     let transaction = received.place.sys_flag.transaction();
     let half = noted.is_half()
         || [SysFlag::TRANSACTION_PREPARED, SysFlag::TRANSACTION_ROLLBACK].contains(&transaction);
@@ -35,12 +40,14 @@ fn refuse_unsupported(context: &Context, received: &Received<'_>, noted: &Noted<
         let remark = format!("the broker[{}] sending transaction message is forbidden", context.place.host);
         return Err(Refusal::new(ResponseCode::NoPermission, remark));
     }
-    if noted.has_timer {
-        // The words of 5.x with timerWheelEnable=false.
-        let remark = "accurate timer message is not enabled, timerWheelEnable is false";
-        return Err(Refusal::new(ResponseCode::SystemError, remark));
-    }
     Ok(())
+}
+
+/// What a timer message is told, in the words of 5.x with `timerWheelEnable=false`. 4.9 knows no timers and delivers such
+/// a message at once.
+pub(super) fn no_timers() -> Refusal {
+    let remark = "accurate timer message is not enabled, timerWheelEnable is false";
+    Refusal::new(ResponseCode::SystemError, remark)
 }
 
 fn delay_level(received: &Received<'_>, noted: &Noted<'_>) -> Result<i32, Refusal> {

@@ -1,0 +1,85 @@
+//! Queues that change hands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
+use tokio::sync::Semaphore;
+
+use crate::broker::{Asked, Inbox, Reply, one_broker};
+
+#[tokio::test]
+async fn who_takes_a_queue_from_another_begins_where_that_one_ended() {
+    let (name_server, broker) = one_broker(1).await;
+    broker.has(0, 0..10);
+    broker.commit(0, 3);
+    broker.joined_by("zzz: the queue's owner until now");
+    let broker = Arc::new(broker);
+    let mut inbox = Inbox::new();
+    let pass = inbox.passer();
+    let listener = move |messages: Vec<_>, _| {
+        pass(&messages);
+        std::future::ready(ConsumeSuccess)
+    };
+    let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
+    // The other one commits as soon as it learns that the group has changed.
+    broker.commit(0, 5);
+    assert_eq!(inbox.next(5).await, ["0:5", "0:6", "0:7", "0:8", "0:9"]);
+    consumer.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_gives_a_queue_up_lets_its_calls_end_and_commits_what_they_did() {
+    let (name_server, broker) = one_broker(2).await;
+    broker.has(0, 0..1);
+    broker.has(1, 0..1);
+    let mut inbox = Inbox::new();
+    let (pass, gate) = (inbox.passer(), Arc::new(Semaphore::new(0)));
+    let opens = Arc::clone(&gate);
+    let consumer = name_server.consumer().consume_concurrently(move |messages, _| {
+        let opens = Arc::clone(&opens);
+        pass(&messages);
+        async move {
+            drop(opens.acquire().await.unwrap());
+            ConsumeSuccess
+        }
+    });
+    let consumer = consumer.start().await.unwrap();
+    assert_eq!(inbox.next(2).await, ["0:0", "1:0"]);
+    broker.rest().await;
+    broker.joined_by("zzz");
+    broker.asked("who is in the group now", |asked| *asked == Asked::Members).await;
+    gate.add_permits(1);
+    broker.committed(1, 1).await;
+    assert_eq!(consumer.assignment().iter().filter(|queue| queue.topic() == "T").count(), 1);
+    consumer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_late_commit_does_not_take_the_next_owners_back() {
+    let (name_server, broker) = one_broker(2).await;
+    broker.has(1, 0..5);
+    let mut inbox = Inbox::new();
+    let pass = inbox.passer();
+    let listener = move |messages: Vec<_>, _| {
+        pass(&messages);
+        std::future::ready(ConsumeSuccess)
+    };
+    let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
+    inbox.next(5).await;
+    // What is committed at once is lost, and the next owner is further already.
+    let mut lost = false;
+    broker.decide(move |asked| match asked {
+        Asked::Commit { queue_id: 1, .. } if !std::mem::replace(&mut lost, true) => {
+            Reply::Refuse(rocketmq_client::ResponseCode::SystemError)
+        }
+        _ => Reply::Usual,
+    });
+    broker.commit(1, 7);
+    broker.rest().await;
+    broker.joined_by("zzz");
+    broker.asked("how far the next owner is", |asked| *asked == Asked::Offset { queue_id: 1 }).await;
+    tokio::time::timeout(Duration::from_secs(60), consumer.shutdown()).await.unwrap();
+    let asked = broker.rest().await;
+    assert!(!asked.contains(&Asked::Commit { queue_id: 1, offset: 5 }), "{asked:?}");
+}

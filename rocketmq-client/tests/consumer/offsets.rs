@@ -1,0 +1,75 @@
+//! Which offsets are committed, and what a broker's correction changes.
+
+use std::sync::Arc;
+
+use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
+use rocketmq_client::ConsumeFromWhere;
+use tokio::sync::Semaphore;
+
+use crate::broker::{Asked, Inbox, MAX_OFFSET, Reply, one_broker};
+
+#[tokio::test]
+async fn a_new_group_commits_where_it_begins_before_any_message_comes() {
+    let (name_server, broker) = one_broker(1).await;
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().consume_from_where(ConsumeFromWhere::LastOffset);
+    let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
+    broker.committed(0, MAX_OFFSET).await;
+    consumer.shutdown().await;
+}
+
+/// Five messages are held by a listener that waits; the broker answers the next pull as if it had lost the rest.
+async fn correct_to(next: i64) -> (Vec<String>, Vec<String>, Vec<Asked>) {
+    let (name_server, broker) = one_broker(1).await;
+    broker.has(0, 10..15);
+    broker.has(0, 3..5);
+    broker.has(0, 50..52);
+    broker.commit(0, 10);
+    let mut moved = false;
+    broker.decide(move |asked| match asked {
+        Asked::Pull { offset: 15, .. } if !std::mem::replace(&mut moved, true) => Reply::OffsetMoved(next),
+        _ => Reply::Usual,
+    });
+    let mut inbox = Inbox::new();
+    let (pass, gate) = (inbox.passer(), Arc::new(Semaphore::new(0)));
+    let opens = Arc::clone(&gate);
+    let consumer = name_server
+        .consumer()
+        .pull_batch_size(5)
+        .await_termination_when_shutdown(std::time::Duration::ZERO)
+        .consume_concurrently(move |messages, _| {
+            let (pass, opens) = (pass.clone(), Arc::clone(&opens));
+            async move {
+                opens.acquire().await.unwrap().forget();
+                pass(&messages);
+                ConsumeSuccess
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    broker.asked("the pull that is corrected", |asked| matches!(asked, Asked::Pull { offset: 15, .. })).await;
+    gate.add_permits(5);
+    let held = inbox.next(5).await;
+    gate.add_permits(2);
+    let after = inbox.next(2).await;
+    consumer.shutdown().await;
+    (held, after, broker.rest().await)
+}
+
+const HELD: [&str; 5] = ["0:10", "0:11", "0:12", "0:13", "0:14"];
+
+#[tokio::test]
+async fn an_offset_moved_forward_loses_nothing_that_is_held() {
+    let (held, after, asked) = correct_to(50).await;
+    assert_eq!((held, after), (HELD.map(str::to_owned).into(), vec!["0:50".to_owned(), "0:51".to_owned()]));
+    assert!(asked.contains(&Asked::Commit { queue_id: 0, offset: 52 }), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_offset_moved_backward_waits_for_what_is_held() {
+    let (held, after, asked) = correct_to(3).await;
+    assert_eq!((held, after), (HELD.map(str::to_owned).into(), vec!["0:3".to_owned(), "0:4".to_owned()]));
+    let pulled = asked.iter().find(|asked| matches!(asked, Asked::Pull { .. }));
+    assert_eq!(pulled, Some(&Asked::Pull { queue_id: 0, offset: 3 }));
+}
