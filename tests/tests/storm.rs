@@ -112,7 +112,8 @@ async fn members_that_come_and_go_lose_nothing_and_repeat_at_most_one_percent() 
     let queues = producer.fetch_publish_message_queues(&topic).await.unwrap();
     assert_eq!(queues.len(), usize::from(QUEUES), "{queues:?}");
 
-    let until = Instant::now() + duration();
+    let began = Instant::now();
+    let until = began + duration();
     let (seen, numbers) = mpsc::unbounded_channel();
     let distinct = Arc::new(AtomicUsize::new(0));
     let counting = tokio::spawn(count(numbers, Arc::clone(&distinct)));
@@ -120,7 +121,9 @@ async fn members_that_come_and_go_lose_nothing_and_repeat_at_most_one_percent() 
     let (members, turns) = storm(&mq, &group, &topic, &seen, until).await;
     let mut acknowledged = within("the last send", sending).await.unwrap();
     acknowledged.push(u32::MAX);
+    println!("the storm ended after {:.1?}", began.elapsed());
     eventually("everything is consumed", || distinct.load(Ordering::SeqCst) >= acknowledged.len()).await;
+    println!("all is consumed after {:.1?}", began.elapsed());
     for member in &members {
         within("a member's shutdown", member.shutdown()).await;
     }
