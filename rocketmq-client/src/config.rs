@@ -71,7 +71,8 @@ fn parse_name_servers(list: &str) -> Result<Vec<String>> {
 /// Adds the setters of [`ClientConfig`] to a builder that holds one in its field `client`.
 macro_rules! client_config_setters {
     () => {
-        /// The name servers as `host:port`, several joined by `;`. Host names are resolved anew at every connect.
+        /// The name servers as `host:port`, several joined by `;`. Host names are resolved again at every connect, and an
+        /// IPv6 address stands in brackets.
         /// Default: the environment variable `NAMESRV_ADDR`. Java: `setNamesrvAddr`.
         #[doc(alias = "setNamesrvAddr")]
         pub fn namesrv_addr(mut self, namesrv_addr: impl Into<String>) -> Self {
@@ -94,7 +95,7 @@ macro_rules! client_config_setters {
             self
         }
 
-        /// Becomes the last part of the client id. Default: none.
+        /// Becomes the last part of the client id, for deployments in units. Default: none.
         #[doc(alias = "setUnitName")]
         pub fn unit_name(mut self, unit_name: impl Into<String>) -> Self {
             self.client.unit_name = Some(unit_name.into());
@@ -124,7 +125,7 @@ macro_rules! client_config_setters {
             self
         }
 
-        /// How long connecting may take. Default 3 s.
+        /// How long connecting to a broker or name server may take, name resolution included. Default 3 s.
         pub fn connect_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.client.connect_timeout = timeout;
             self

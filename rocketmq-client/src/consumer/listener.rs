@@ -48,7 +48,10 @@ impl<E: std::fmt::Display> IntoConsumeConcurrentlyStatus for Result<ConsumeConcu
 /// A listener that panics counts as [`ReconsumeLater`](ConsumeConcurrentlyStatus::ReconsumeLater). It runs on the
 /// program's runtime: work that blocks a thread belongs in `tokio::task::spawn_blocking`.
 pub trait MessageListenerConcurrently: Send + Sync + 'static {
-    /// Handles one batch of up to `consume_message_batch_max_size` messages of one queue.
+    /// Handles one batch of up to `consume_message_batch_max_size` messages of one queue, in the order of their offsets.
+    ///
+    /// # Cancel safety
+    /// The call is dropped at its next `.await` when the consumer ends before it: its messages come again to another member.
     #[doc(alias = "consumeMessage")]
     fn consume_message(
         &self,
@@ -84,14 +87,15 @@ impl ConsumeConcurrentlyContext {
     }
 
     /// When messages that are to be consumed again come back: 0, the default, leaves it to the broker (10 s, 30 s,
-    /// 1 min, ...); a level fixes it; below 0 they go to the dead letters at once.
+    /// 1 min, ...); a delay level from 1 (1 s) to 18 (2 h) fixes it; below 0 they go to the dead letters at once.
     #[doc(alias = "setDelayLevelWhenNextConsume")]
     pub fn set_delay_level_when_next_consume(&self, level: i32) {
         self.wishes.delay_level.store(level, Ordering::Relaxed);
     }
 
     /// The index of the last message that is done with when the listener answers
-    /// [`ConsumeSuccess`](ConsumeConcurrentlyStatus::ConsumeSuccess): those behind it come again. Default: all are.
+    /// [`ConsumeSuccess`](ConsumeConcurrentlyStatus::ConsumeSuccess): those after it come again. Counted from
+    /// 0; default: all are done with.
     #[doc(alias = "setAckIndex")]
     pub fn set_ack_index(&self, index: usize) {
         self.wishes.ack_index.store(index, Ordering::Relaxed);
