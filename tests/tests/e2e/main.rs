@@ -17,3 +17,4 @@ mod retry;
 mod routes;
 mod runtimes;
 mod sending;
+mod settings;
