@@ -1,6 +1,6 @@
 //! Who consumes: the members of each consumer group and what the group subscribes to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -133,7 +133,8 @@ impl<C> Group<C> {
     /// Takes over what a member subscribes to; true if topics came or went.
     fn subscribe(&mut self, wanted: Vec<SubscriptionData>) -> bool {
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|topic, _| wanted.iter().any(|data| data.topic == *topic));
+        let topics: HashSet<&str> = wanted.iter().map(|data| data.topic.as_str()).collect();
+        self.subscriptions.retain(|topic, _| topics.contains(topic.as_str()));
         let mut changed = self.subscriptions.len() != before;
         for data in wanted {
             match self.subscriptions.get_mut(&data.topic) {

@@ -71,14 +71,17 @@ fn parse_name_servers(list: &str) -> Result<Vec<String>> {
 /// Adds the setters of [`ClientConfig`] to a builder that holds one in its field `client`.
 macro_rules! client_config_setters {
     () => {
-        /// The name servers as `host:port`, several joined by `;`. Host names are resolved anew at every connect.
+        /// The name servers as `host:port`, several joined by `;`. Host names are resolved again at every connect, and an
+        /// IPv6 address stands in brackets.
         /// Default: the environment variable `NAMESRV_ADDR`. Java: `setNamesrvAddr`.
+        #[doc(alias = "setNamesrvAddr")]
         pub fn namesrv_addr(mut self, namesrv_addr: impl Into<String>) -> Self {
             self.client.namesrv_addr = Some(namesrv_addr.into());
             self
         }
 
         /// The address in the client id. Default: the local address that leads to the name servers.
+        #[doc(alias = "setClientIP")]
         pub fn client_ip(mut self, client_ip: impl Into<String>) -> Self {
             self.client.client_ip = Some(client_ip.into());
             self
@@ -86,12 +89,14 @@ macro_rules! client_config_setters {
 
         /// Sets clients of one address apart. Clients with the same name, name servers and address share connections,
         /// routes and heartbeats. Default: a name of its own for every client.
+        #[doc(alias = "setInstanceName")]
         pub fn instance_name(mut self, instance_name: impl Into<String>) -> Self {
             self.client.instance_name = Some(instance_name.into());
             self
         }
 
-        /// Becomes the last part of the client id. Default: none.
+        /// Becomes the last part of the client id, for deployments in units. Default: none.
+        #[doc(alias = "setUnitName")]
         pub fn unit_name(mut self, unit_name: impl Into<String>) -> Self {
             self.client.unit_name = Some(unit_name.into());
             self
@@ -99,6 +104,7 @@ macro_rules! client_config_setters {
 
         /// How often the routes of all topics in use are asked for. Default 30 s, at least 10 ms. They are also asked
         /// for at once when a connection fails.
+        #[doc(alias = "setPollNameServerInterval")]
         pub fn poll_name_server_interval(mut self, interval: std::time::Duration) -> Self {
             self.client.poll_name_server_interval = interval.max(std::time::Duration::from_millis(10));
             self
@@ -106,18 +112,20 @@ macro_rules! client_config_setters {
 
         /// How often the brokers are told that this client lives. Default 30 s, at least 10 ms. Brokers forget a
         /// client after 120 s.
+        #[doc(alias = "setHeartbeatBrokerInterval")]
         pub fn heartbeat_broker_interval(mut self, interval: std::time::Duration) -> Self {
             self.client.heartbeat_broker_interval = interval.max(std::time::Duration::from_millis(10));
             self
         }
 
         /// How long name servers and heartbeats may take to answer. Default 3 s.
+        #[doc(alias = "setMqClientApiTimeout")]
         pub fn mq_client_api_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.client.mq_client_api_timeout = timeout;
             self
         }
 
-        /// How long connecting may take. Default 3 s.
+        /// How long connecting to a broker or name server may take, name resolution included. Default 3 s.
         pub fn connect_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.client.connect_timeout = timeout;
             self

@@ -64,8 +64,11 @@ pub enum SendOutcome {
 }
 
 /// Why a call failed: one cheap-to-move value that answers what was tried, where, what came back, whether to try
-/// again, and whether it may have taken effect.
+/// again, and whether it may have taken effect. Java: `MQClientException`, `MQBrokerException`, `RemotingException`.
 #[derive(Clone, Debug)]
+#[doc(alias = "MQClientException")]
+#[doc(alias = "MQBrokerException")]
+#[doc(alias = "RemotingException")]
 pub struct Error(Box<Inner>);
 
 #[derive(Clone, Debug)]
@@ -194,12 +197,14 @@ impl Error {
 
     /// The code of the broker's or name server's answer, if there was one. See `ResponseCode` for those known.
     #[must_use]
+    #[doc(alias = "getResponseCode")]
     pub fn response_code(&self) -> Option<i32> {
         self.0.response_code
     }
 
     /// The broker or name server that the call was about.
     #[must_use]
+    #[doc(alias = "getBrokerAddr")]
     pub fn broker_addr(&self) -> Option<&str> {
         self.0.broker_addr.as_deref()
     }

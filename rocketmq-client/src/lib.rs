@@ -16,9 +16,11 @@ mod rebalance;
 mod route;
 mod validate;
 
+pub use bytes::Bytes;
 pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
-    DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,
+    DefaultMQPushConsumerBuilder, IntoConsumeConcurrentlyStatus, MessageListenerConcurrently, MessageModel,
+    MessageSelector, ShutdownReport,
 };
 pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
 pub use producer::{

@@ -12,6 +12,7 @@ pub use averagely::AllocateMessageQueueAveragely;
 /// sorted and are never empty.
 pub trait AllocateMessageQueueStrategy: Send + Sync {
     /// The strategy's name, for logs.
+    #[doc(alias = "getName")]
     fn name(&self) -> &str;
 
     /// The share of `client_id`; empty if it is not among `client_ids`.
@@ -22,4 +23,29 @@ pub trait AllocateMessageQueueStrategy: Send + Sync {
         queues: &[MessageQueue],
         client_ids: &[String],
     ) -> Vec<MessageQueue>;
+}
+
+/// A closure as a strategy.
+pub(crate) struct FnStrategy<F> {
+    pub(crate) name: String,
+    pub(crate) allocate: F,
+}
+
+impl<F> AllocateMessageQueueStrategy for FnStrategy<F>
+where
+    F: Fn(&str, &str, &[MessageQueue], &[String]) -> Vec<MessageQueue> + Send + Sync,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn allocate(
+        &self,
+        consumer_group: &str,
+        client_id: &str,
+        queues: &[MessageQueue],
+        client_ids: &[String],
+    ) -> Vec<MessageQueue> {
+        (self.allocate)(consumer_group, client_id, queues, client_ids)
+    }
 }

@@ -13,7 +13,7 @@ use rocketmq_protocol::request::{
     SendMessageRequestV1, SendMessageResponse, UnregisterClientRequest, UpdateConsumerOffsetRequest,
 };
 
-/// A header and the names of its fields on the wire, those that Java marks `@CFNotNull` first.
+/// A header and the names of its fields on the wire, those without which the real brokers refuse it first.
 struct Case {
     mandatory: &'static [&'static str],
     optional: &'static [&'static str],
@@ -31,47 +31,47 @@ impl Case {
 
 const CASES: [Case; 13] = [
     Case::new::<SendMessageRequest>(
-        &["a", "b", "c", "d", "e", "f", "g", "h"],
-        &["i", "j", "k", "l", "m", "n"],
+        &["e", "f", "g", "h"],
+        &["a", "b", "c", "d", "i", "j", "k", "l", "m", "n"],
     ),
     Case::new::<SendMessageRequestV1>(
+        &["queueId", "sysFlag", "bornTimestamp", "flag"],
         &[
             "producerGroup",
             "topic",
             "defaultTopic",
             "defaultTopicQueueNums",
-            "queueId",
-            "sysFlag",
-            "bornTimestamp",
-            "flag",
+            "properties",
+            "reconsumeTimes",
+            "unitMode",
+            "maxReconsumeTimes",
+            "batch",
+            "bname",
         ],
-        &["properties", "reconsumeTimes", "unitMode", "maxReconsumeTimes", "batch", "bname"],
     ),
     Case::new::<SendMessageResponse>(
         &["msgId", "queueId", "queueOffset"],
         &["transactionId", "MSG_REGION", "TRACE_ON", "recallHandle"],
     ),
     Case::new::<PullMessageRequest>(
+        &["consumerGroup", "topic", "queueId", "queueOffset", "maxMsgNums", "sysFlag"],
         &[
-            "consumerGroup",
-            "topic",
-            "queueId",
-            "queueOffset",
-            "maxMsgNums",
-            "sysFlag",
             "commitOffset",
             "suspendTimeoutMillis",
             "subVersion",
+            "subscription",
+            "expressionType",
+            "maxMsgBytes",
+            "bname",
         ],
-        &["subscription", "expressionType", "maxMsgBytes", "bname"],
     ),
     Case::new::<PullMessageResponse>(
         &["suggestWhichBrokerId", "nextBeginOffset", "minOffset", "maxOffset"],
         &[],
     ),
     Case::new::<QueryConsumerOffsetRequest>(
-        &["consumerGroup", "topic", "queueId"],
-        &["setZeroIfNotFound", "bname"],
+        &["topic", "queueId"],
+        &["consumerGroup", "setZeroIfNotFound", "bname"],
     ),
     Case::new::<UpdateConsumerOffsetRequest>(
         &["consumerGroup", "topic", "queueId", "commitOffset"],
@@ -82,12 +82,12 @@ const CASES: [Case; 13] = [
         &["offset", "group", "delayLevel"],
         &["originMsgId", "originTopic", "unitMode", "maxReconsumeTimes", "bname"],
     ),
-    Case::new::<UnregisterClientRequest>(&["clientID"], &["producerGroup", "consumerGroup", "bname"]),
+    Case::new::<UnregisterClientRequest>(&[], &["clientID", "producerGroup", "consumerGroup", "bname"]),
     Case::new::<ConsumerListRequest>(&["consumerGroup"], &[]),
-    Case::new::<RouteInfoRequest>(&["topic"], &["acceptStandardJsonOnly"]),
+    Case::new::<RouteInfoRequest>(&[], &["topic", "acceptStandardJsonOnly"]),
     Case::new::<RegisterBrokerRequest>(
-        &["brokerName", "brokerAddr", "clusterName", "haServerAddr", "brokerId"],
-        &["compressed", "bodyCrc32", "heartbeatTimeoutMillis"],
+        &["brokerName", "brokerAddr", "clusterName", "brokerId"],
+        &["haServerAddr", "compressed", "bodyCrc32", "heartbeatTimeoutMillis"],
     ),
 ];
 

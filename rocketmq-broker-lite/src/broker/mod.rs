@@ -62,6 +62,9 @@ impl Broker {
     /// # Errors
     /// [`StartError::Config`] for a value out of range, [`StartError::Store`] if the store cannot be opened,
     /// [`StartError::Bind`] if the port is in use.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped stops what it had begun and closes the store.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
         Self::start_with_clock(config, Clock::default()).await
     }
@@ -79,6 +82,10 @@ impl Broker {
 
     /// Leaves the name servers, answers the pulls that wait, closes the connections, and writes everything to disk.
     /// Further calls do nothing.
+    ///
+    /// # Cancel safety
+    /// A caller that stops waiting leaves the broker half stopped; a further call goes on from there. Without one, the next
+    /// start finds the store as after a crash.
     pub async fn shutdown(&self) {
         self.leave.cancel();
         self.registrations.close();

@@ -1,8 +1,9 @@
 //! Why a request is not done, in the words of Java's broker.
 
+use bytes::Bytes;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::header::HeaderError;
+use rocketmq_protocol::header::{HeaderError, HeaderFields, NoFields};
 use rocketmq_protocol::remoting::Responder;
 
 /// What Java's answers end with where a page explains more.
@@ -34,8 +35,13 @@ impl Refusal {
 
     /// Answers.
     pub(crate) fn answer(self, responder: Responder) {
+        self.answer_with(&NoFields, responder);
+    }
+
+    /// Answers, with fields.
+    pub(crate) fn answer_with(self, fields: &impl HeaderFields, responder: Responder) {
         tracing::debug!(peer = %responder.connection().peer_addr(), code = self.code.as_i32(), remark = %self.remark, "refused");
-        responder.error(self.code, self.remark);
+        responder.send(self.code.as_i32(), Some(self.remark), fields, Bytes::new());
     }
 }
 

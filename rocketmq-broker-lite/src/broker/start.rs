@@ -177,7 +177,7 @@ async fn listen(
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
             idle_timeout: config.server_channel_max_idle_time,
-            ..ConnectionConfig::default()
+            ..ListenerConfig::default().connection
         },
         max_connections: config.max_connections,
     };

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -48,6 +47,9 @@ impl NameServer {
     ///
     /// # Errors
     /// [`StartError::Config`] for a value out of range, [`StartError::Bind`] if the port is in use.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped leaves nothing behind.
     pub async fn start(config: NamesrvConfig) -> Result<Self, StartError> {
         Self::start_with_clock(config, Clock::default()).await
     }
@@ -59,7 +61,7 @@ impl NameServer {
         let limits = ListenerConfig {
             connection: ConnectionConfig {
                 idle_timeout: config.server_channel_max_idle_time,
-                ..ConnectionConfig::default()
+                ..ListenerConfig::default().connection
             },
             max_connections: config.max_connections,
         };
@@ -81,6 +83,9 @@ impl NameServer {
     }
 
     /// Stops listening, closes all connections and ends all tasks. Further calls do nothing.
+    ///
+    /// # Cancel safety
+    /// A caller that stops waiting leaves a name server that takes no connections; a further call waits for its tasks.
     pub async fn shutdown(&self) {
         self.ended.token().cancel();
         self.listener.shutdown("the name server shuts down").await;
@@ -89,8 +94,8 @@ impl NameServer {
     }
 
     /// All brokers that are registered, and which belong to which cluster.
-    #[must_use]
-    pub fn cluster_info(&self) -> ClusterInfo {
+    #[cfg(test)]
+    pub(crate) fn cluster_info(&self) -> rocketmq_protocol::body::cluster::ClusterInfo {
         self.processor.cluster_info()
     }
 

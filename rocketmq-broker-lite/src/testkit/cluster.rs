@@ -55,6 +55,9 @@ impl TestCluster {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped stops what it had begun and removes the directory.
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
     }
@@ -107,6 +110,9 @@ impl TestCluster {
     }
 
     /// Stops the brokers, then the name server, and removes the directory. Further calls do nothing.
+    ///
+    /// # Cancel safety
+    /// A caller that stops waiting leaves it half stopped; a further call goes on from there.
     pub async fn shutdown(&self) {
         for broker in &self.brokers {
             broker.shutdown().await;
@@ -163,6 +169,9 @@ impl TestClusterBuilder {
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped stops what it had begun and removes the directory.
     pub async fn start(self) -> Result<TestCluster, StartError> {
         let directory = tempfile::Builder::new().prefix("rocketmq-test-").tempdir().map_err(no_directory)?;
         let clock = Clock::default();

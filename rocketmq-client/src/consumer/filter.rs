@@ -16,12 +16,14 @@ pub struct MessageSelector {
 impl MessageSelector {
     /// Picks by tag: `TagA || TagB`; `*` or nothing takes every message.
     #[must_use]
+    #[doc(alias = "byTag")]
     pub fn by_tag(expression: impl Into<String>) -> Self {
         Self { expression: expression.into(), is_tag: true }
     }
 
     /// Picks by an SQL92 expression over the properties. Not supported yet: subscribing with it is an error.
     #[must_use]
+    #[doc(alias = "bySql")]
     pub fn by_sql(expression: impl Into<String>) -> Self {
         Self { expression: expression.into(), is_tag: false }
     }

@@ -64,18 +64,21 @@ impl DefaultMQProducerBuilder {
     client_config_setters!();
 
     /// The topic from whose brokers and settings an unknown topic is made. Default `TBW102`.
+    #[doc(alias = "setCreateTopicKey")]
     pub fn create_topic_key(mut self, topic: impl Into<String>) -> Self {
         self.config.auto_create.key = topic.into().into();
         self
     }
 
     /// How many queues an unknown topic gets on each broker. Default 4.
+    #[doc(alias = "setDefaultTopicQueueNums")]
     pub fn default_topic_queue_nums(mut self, queues: u16) -> Self {
         self.config.auto_create.queue_nums = i32::from(queues);
         self
     }
 
     /// How long a send may take with all its tries. Default 3 s.
+    #[doc(alias = "setSendMsgTimeout")]
     pub fn send_msg_timeout(mut self, timeout: Duration) -> Self {
         self.config.send_msg_timeout = timeout;
         self
@@ -83,6 +86,7 @@ impl DefaultMQProducerBuilder {
 
     /// How long each try but the last may take, so that a broker that hangs leaves time for another. Default: all the
     /// time there is, as in Java.
+    #[doc(alias = "setSendMsgMaxTimeoutPerRequest")]
     pub fn send_msg_max_timeout_per_request(mut self, timeout: Duration) -> Self {
         self.config.send_msg_max_timeout_per_request = Some(timeout);
         self
@@ -90,48 +94,56 @@ impl DefaultMQProducerBuilder {
 
     /// How often a failed `send` is tried again, on another broker if there is one. Default 2. A send to a queue of the
     /// caller's choice is tried once.
+    #[doc(alias = "setRetryTimesWhenSendFailed")]
     pub fn retry_times_when_send_failed(mut self, times: usize) -> Self {
         self.config.retry_times_when_send_failed = times;
         self
     }
 
     /// The same for `send_async`. Default 2.
+    #[doc(alias = "setRetryTimesWhenSendAsyncFailed")]
     pub fn retry_times_when_send_async_failed(mut self, times: usize) -> Self {
         self.config.retry_times_when_send_async_failed = times;
         self
     }
 
     /// Whether a message that was stored, but with a status other than `SEND_OK`, is sent again. Default false.
+    #[doc(alias = "setRetryAnotherBrokerWhenNotStoreOK")]
     pub fn retry_another_broker_when_not_store_ok(mut self, retry: bool) -> Self {
         self.config.retry_another_broker_when_not_store_ok = retry;
         self
     }
 
     /// From how many bytes on a body is compressed with zlib. Default 4096. Batches are not compressed.
+    #[doc(alias = "setCompressMsgBodyOverHowmuch")]
     pub fn compress_msg_body_over_howmuch(mut self, bytes: usize) -> Self {
         self.config.compress_msg_body_over_howmuch = bytes;
         self
     }
 
     /// zlib's level, 0 to 9. Default 5.
+    #[doc(alias = "setCompressLevel")]
     pub fn compress_level(mut self, level: u32) -> Self {
         self.config.compress_level = level;
         self
     }
 
     /// The largest body, or encoded batch, in bytes before compression. Default 4 MiB, which is also the brokers'.
+    #[doc(alias = "setMaxMessageSize")]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.config.max_message_size = bytes;
         self
     }
 
     /// How many sends `send_async` lets be in flight. Default 1024, at least 1.
+    #[doc(alias = "setBackPressureForAsyncSendNum")]
     pub fn back_pressure_for_async_send_num(mut self, sends: usize) -> Self {
         self.config.back_pressure_for_async_send_num = sends;
         self
     }
 
     /// How many bytes of bodies `send_async` lets be in flight. Default 100 MiB.
+    #[doc(alias = "setBackPressureForAsyncSendSize")]
     pub fn back_pressure_for_async_send_size(mut self, bytes: usize) -> Self {
         self.config.back_pressure_for_async_send_size = bytes;
         self
@@ -142,6 +154,9 @@ impl DefaultMQProducerBuilder {
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a setting out of range,
     /// [`ErrorKind::NoNameServer`](crate::ErrorKind::NoNameServer) if none is given.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped leaves no producer behind.
     pub async fn start(self) -> Result<DefaultMQProducer> {
         DefaultMQProducer::start(self).await
     }

@@ -109,6 +109,7 @@ impl DefaultMQProducer {
     ///
     /// # Cancel safety
     /// A call that is dropped has not sent anything.
+    #[doc(alias = "SendCallback")]
     pub async fn send_async(&self, request: impl Into<SendRequest>) -> Result<SendTicket> {
         let request = request.into();
         self.0.check_open()?;
@@ -149,6 +150,10 @@ impl DefaultMQProducer {
     ///
     /// # Errors
     /// No name server answers, or none knows the topic.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped changes nothing.
+    #[doc(alias = "fetchPublishMessageQueues")]
     pub async fn fetch_publish_message_queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
         self.0.check_open()?;
         validate::topic(topic)?;
@@ -158,12 +163,17 @@ impl DefaultMQProducer {
 
     /// The id under which brokers know this client.
     #[must_use]
+    #[doc(alias = "buildMQClientId")]
     pub fn client_id(&self) -> &str {
         self.0.instance.client_id()
     }
 
     /// Waits for the sends under way, tells the brokers, and ends the client. Later calls answer
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); a second shutdown does nothing.
+    ///
+    /// # Cancel safety
+    /// A caller that stops waiting leaves the client closed: sends still under way may be lost, and brokers learn of its end
+    /// only by the closed connection.
     pub async fn shutdown(&self) {
         let Some(membership) = self.0.take_membership() else { return };
         self.0.budget.close();

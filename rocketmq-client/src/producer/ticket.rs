@@ -28,6 +28,9 @@ impl SendTicket {
 
     /// Calls back with the outcome. Java: `SendCallback`. The callback runs on the client's runtime: it must not block. If
     /// it panics, that is logged.
+    #[doc(alias = "SendCallback")]
+    #[doc(alias = "onSuccess")]
+    #[doc(alias = "onException")]
     pub fn on_complete(self, callback: impl FnOnce(Result<SendResult>) + Send + 'static) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {

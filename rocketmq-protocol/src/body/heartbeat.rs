@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::subscription::SubscriptionData;
+use super::wire_enum::wire_enum;
 
 /// A client and what it produces and consumes. Java: `HeartbeatData`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,46 +44,73 @@ pub struct ConsumerData {
     pub unit_mode: bool,
 }
 
-/// Who asks for messages. Java: `ConsumeType`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum ConsumeType {
-    /// The program pulls.
-    ConsumeActively,
-    /// Messages are pushed to a listener.
-    #[default]
-    ConsumePassively,
-    /// POP (5.x).
-    ConsumePop,
+wire_enum! {
+    /// Who asks for messages. Java: `ConsumeType`.
+    ConsumeType {
+        /// The program pulls.
+        ConsumeActively = "CONSUME_ACTIVELY",
+        /// Messages are pushed to a listener.
+        #[default]
+        ConsumePassively = "CONSUME_PASSIVELY",
+        /// POP (5.x).
+        ConsumePop = "CONSUME_POP",
+    }
+    ordinals: [ConsumeActively, ConsumePassively, ConsumePop]
 }
 
-/// Whether the members of a group share the messages or each get them all. Java: `MessageModel`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum MessageModel {
-    /// Each member gets every message.
-    Broadcasting,
-    /// The members share the messages.
-    #[default]
-    Clustering,
+wire_enum! {
+    /// Whether the members of a group share the messages or each get them all. Java: `MessageModel`.
+    #[non_exhaustive]
+    MessageModel {
+        /// Each member gets every message.
+        #[doc(alias = "BROADCASTING")]
+        Broadcasting = "BROADCASTING",
+        /// The members share the messages.
+        #[default]
+        #[doc(alias = "CLUSTERING")]
+        Clustering = "CLUSTERING",
+    }
+    ordinals: [Broadcasting, Clustering]
 }
 
-/// Where a group without offsets starts, on the wire. Java: `ConsumeFromWhere`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ConsumeFromWhere {
-    /// At the end of each queue.
-    #[default]
-    #[serde(
-        rename = "CONSUME_FROM_LAST_OFFSET",
-        alias = "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
-        alias = "CONSUME_FROM_MIN_OFFSET",
-        alias = "CONSUME_FROM_MAX_OFFSET"
-    )]
-    LastOffset,
-    /// At the start of each queue.
-    #[serde(rename = "CONSUME_FROM_FIRST_OFFSET")]
-    FirstOffset,
-    /// At a moment.
-    #[serde(rename = "CONSUME_FROM_TIMESTAMP")]
-    Timestamp,
+wire_enum! {
+    /// Where a group without offsets starts, on the wire. Java: `ConsumeFromWhere`, whose three deprecated values mean
+    /// the first one here.
+    ConsumeFromWhere {
+        /// At the end of each queue.
+        #[default]
+        LastOffset = "CONSUME_FROM_LAST_OFFSET",
+        /// At the start of each queue.
+        FirstOffset = "CONSUME_FROM_FIRST_OFFSET",
+        /// At a moment.
+        Timestamp = "CONSUME_FROM_TIMESTAMP",
+    }
+    ordinals: [LastOffset, LastOffset, LastOffset, LastOffset, FirstOffset, Timestamp]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::json;
+
+    fn consumer(member: &str) -> Result<ConsumerData, serde_json::Error> {
+        json::from_slice(format!("{{{member}}}").as_bytes())
+    }
+
+    #[test]
+    fn enums_are_read_by_name_in_any_case_by_ordinal_and_as_their_default_if_unknown() {
+        for text in ["\"BROADCASTING\"", "\"broadcasting\"", "0"] {
+            let data = consumer(&format!("\"messageModel\":{text}")).unwrap();
+            assert_eq!(data.message_model, MessageModel::Broadcasting, "{text}");
+        }
+        for text in ["\"NEW\"", "null", "\"\"", "\"0\""] {
+            let data = consumer(&format!("\"messageModel\":{text}")).unwrap();
+            assert_eq!(data.message_model, MessageModel::Clustering, "{text}");
+        }
+        for text in ["2", "-1", "1.0", "true", "{}"] {
+            assert!(consumer(&format!("\"messageModel\":{text}")).is_err(), "{text}");
+        }
+        let data = consumer("\"consumeFromWhere\":4").unwrap();
+        assert_eq!(data.consume_from_where, ConsumeFromWhere::FirstOffset);
+    }
 }

@@ -9,6 +9,7 @@ pub mod register_broker;
 pub mod route;
 pub mod subscription;
 pub mod topic_config;
+mod wire_enum;
 
 /// `ByteString` in serde.
 pub(crate) mod text {

@@ -1,7 +1,9 @@
 //! What a consumer wants of a topic.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::message::string_hash;
@@ -13,6 +15,9 @@ pub const EXPRESSION_TYPE_TAG: &str = "TAG";
 /// The type of SQL92 expressions.
 pub const EXPRESSION_TYPE_SQL92: &str = "SQL92";
 
+/// The version of a subscription whose sender gave none: the receiver is to put the moment of its arrival there.
+pub const UNVERSIONED: i64 = i64::MIN;
+
 /// One subscription. Java: `SubscriptionData`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,9 +28,11 @@ pub struct SubscriptionData {
     pub code_set: BTreeSet<i32>,
     /// `TAG` or `SQL92`.
     pub expression_type: String,
-    /// The expression.
+    /// The expression. One that is absent takes what the hash codes say.
+    #[serde(default)]
     pub sub_string: String,
-    /// Milliseconds since 1970: a newer subscription replaces an older one.
+    /// Milliseconds since 1970: a newer subscription replaces an older one. [`UNVERSIONED`] where a peer has left it out.
+    #[serde(default = "unversioned", deserialize_with = "version")]
     pub sub_version: i64,
     /// The tags.
     pub tags_set: BTreeSet<String>,
@@ -70,10 +77,11 @@ impl SubscriptionData {
         self.expression_type.is_empty() || self.expression_type == EXPRESSION_TYPE_TAG
     }
 
-    /// The broker's test: only the tag's hash code is known there.
+    /// The broker's test: only the tag's hash code is known there. What a class would filter passes.
     #[must_use]
     pub fn matches_code(&self, tags_code: i64) -> bool {
         self.sub_string == SUBSCRIBE_ALL
+            || self.class_filter_mode
             || i32::try_from(tags_code).is_ok_and(|code| self.code_set.contains(&code))
     }
 
@@ -82,6 +90,51 @@ impl SubscriptionData {
     pub fn matches_tag(&self, tag: Option<&str>) -> bool {
         self.tags_set.is_empty() || tag.is_some_and(|tag| self.tags_set.contains(tag))
     }
+}
+
+fn unversioned() -> i64 {
+    UNVERSIONED
+}
+
+/// A whole number, also in quotes or with a fraction; none where there is nothing in it.
+fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    struct Version;
+
+    impl Visitor<'_> for Version {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a version")
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+            Ok(number)
+        }
+
+        #[expect(clippy::cast_possible_wrap, reason = "as in Java, whose long wraps")]
+        fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+            Ok(number as i64)
+        }
+
+        #[expect(clippy::cast_possible_truncation, reason = "what does not fit is the largest that does")]
+        fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+            Ok(number as i64)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
+            let digits = text.replace(',', "");
+            match digits.as_str() {
+                "" | "null" | "NULL" => Ok(UNVERSIONED),
+                digits => digits.parse().map_err(|_| E::custom(format_args!("{text:?} is no version"))),
+            }
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<i64, E> {
+            Ok(UNVERSIONED)
+        }
+    }
+
+    deserializer.deserialize_any(Version)
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+
+use super::wire_enum::Choice;
 
 /// A topic's settings. Java: `TopicConfig`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,7 @@ pub struct TopicConfig {
     /// How many queues can be consumed.
     pub read_queue_nums: i32,
     /// `SINGLE_TAG` or `MULTI_TAG`.
+    #[serde(deserialize_with = "filter_type")]
     pub topic_filter_type: String,
     /// The topic.
     pub topic_name: String,
@@ -43,6 +47,16 @@ impl TopicConfig {
             topic_sys_flag: 0,
             write_queue_nums: queue_nums,
         }
+    }
+}
+
+/// By name or by ordinal, as in Java.
+fn filter_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Choice::read(deserializer)? {
+        Choice::Name(name) if !name.is_empty() => Ok(name),
+        Choice::Ordinal(1) => Ok("MULTI_TAG".to_owned()),
+        Choice::Ordinal(number) if number != 0 => Err(D::Error::custom("no such filter type")),
+        _ => Ok("SINGLE_TAG".to_owned()),
     }
 }
 

@@ -1,28 +1,51 @@
 //! One scalar taken for another, as fastjson takes it.
 
-/// The whole number that a text or a number stands for; `None` for anything else. What follows the point is dropped,
-/// nothing at all is 0.
+/// The whole number that a scalar stands for; `None` if it stands for none. What follows the point is dropped, and no
+/// value at all is 0.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     match text {
-        "" | "null" => return Some(0),
+        "" | "null" | "undefined" | "NaN" => return Some(0),
         "true" => return Some(1),
         "false" => return Some(0),
         _ => {}
     }
-    if let Ok(number) = text.parse::<i64>() {
-        return Some(number);
+    let plain = text.replace(',', "");
+    match plain.parse::<i64>() {
+        Ok(number) => Some(number),
+        Err(_) => truncated(&plain),
     }
-    let number: f64 = text.parse().ok()?;
+}
+
+/// The whole number in a text: of a fraction only zeros are taken.
+pub(crate) fn quoted_integer(text: &str) -> Option<i64> {
+    match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => integer(whole),
+        Some(_) => None,
+        None => integer(text),
+    }
+}
+
+fn truncated(text: &str) -> Option<i64> {
+    // `1.5e3`, but neither `inf` nor `nan`.
+    let number: f64 =
+        text.parse().ok().filter(|_| text.ends_with(|last: char| last.is_ascii_digit() || last == '.'))?;
     #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
     (number.abs() < 9.2e18).then_some(number as i64)
 }
 
-/// The truth value that a text or a number stands for.
+/// A number without the letter that says how wide it is: `1L`.
+pub(crate) fn without_suffix(number: &str) -> &str {
+    number.strip_suffix(['L', 'S', 'B', 'F', 'D']).unwrap_or(number)
+}
+
+/// The truth value that a scalar stands for: of numbers, 1 alone is true.
 pub(crate) fn truth(text: &str) -> Option<bool> {
     match text {
-        "true" | "1" | "Y" | "T" => Some(true),
-        "false" | "0" | "N" | "F" | "" | "null" => Some(false),
-        _ => None,
+        "Y" | "T" => Some(true),
+        "N" | "F" | "" | "null" => Some(false),
+        _ if text.eq_ignore_ascii_case("true") => Some(true),
+        _ if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => integer(text).map(|number| number == 1),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::convert::{integer, same_name, truth};
+use super::convert::{integer, quoted_integer, same_name, truth, without_suffix};
 use super::scan::{Fault, Scanner};
 
 type Error = serde_json::Error;
@@ -23,7 +23,10 @@ pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Err
     let mut scanner = Scanner::new(text);
     scanner.skip_value(0)?;
     scanner.end()?;
-    T::deserialize(&mut Reader(Scanner::new(text)))
+    let mut scanner = Scanner::new(text);
+    scanner.peek();
+    let root = scanner.place();
+    T::deserialize(&mut Reader(scanner, root))
 }
 
 impl From<Fault> for Error {
@@ -32,8 +35,8 @@ impl From<Fault> for Error {
     }
 }
 
-/// Stands before a value, in text that was checked as a whole.
-struct Reader<'de>(Scanner<'de>);
+/// Stands before a value, in text that was checked as a whole and whose outermost value is at that place.
+struct Reader<'de>(Scanner<'de>, usize);
 
 impl<'de> Reader<'de> {
     fn is_null(&self) -> bool {
@@ -49,10 +52,33 @@ impl<'de> Reader<'de> {
         found
     }
 
+    /// Passes over `""` if it stands here: where no text is wanted it is as good as null.
+    fn take_empty_text(&mut self) -> bool {
+        let mut ahead = self.0.clone();
+        let quote = ahead.peek().filter(|byte| matches!(byte, b'"' | b'\''));
+        let found =
+            quote.is_some_and(|quote| ahead.take(quote) && ahead.byte() == Some(quote) && ahead.take(quote));
+        if found {
+            self.0 = ahead;
+        }
+        found
+    }
+
+    fn take_empty_array(&mut self) -> bool {
+        let mut ahead = self.0.clone();
+        let found = ahead.take(b'[') && ahead.take(b']');
+        if found {
+            self.0 = ahead;
+        }
+        found
+    }
+
     fn integer(&mut self) -> Result<i64, Error> {
         let at = self.0.place();
+        let quoted = matches!(self.0.peek(), Some(b'"' | b'\''));
         let text = self.0.text(0)?;
-        integer(&text).ok_or_else(|| Fault { at, wanted: "a whole number" }.into())
+        let number = if quoted { quoted_integer(&text) } else { integer(without_suffix(&text)) };
+        number.ok_or_else(|| Fault { at, wanted: "a whole number" }.into())
     }
 
     /// A number, truth value or null without quotes.
@@ -60,10 +86,10 @@ impl<'de> Reader<'de> {
         let at = self.0.place();
         let word = String::from_utf8_lossy(self.0.word());
         match &*word {
-            "null" => visitor.visit_unit(),
+            "null" | "undefined" | "NaN" => visitor.visit_unit(),
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
-            number => match (number.parse::<i64>(), number.parse::<u64>(), number.parse::<f64>()) {
+            number => match numbers(without_suffix(number)) {
                 (Ok(number), ..) => visitor.visit_i64(number),
                 (_, Ok(number), _) => visitor.visit_u64(number),
                 (_, _, Ok(number)) if number.is_finite() => visitor.visit_f64(number),
@@ -133,8 +159,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.take_null() {
+        if self.take_null() || self.take_empty_text() {
             return visitor.visit_seq(Nothing);
+        }
+        if self.0.peek() == Some(b'{') {
+            return visitor.visit_seq(One(Some(self)));
         }
         if !self.0.enter_array() {
             return Err(Fault { at: self.0.place(), wanted: "an array" }.into());
@@ -159,7 +188,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if self.take_null() {
+        // Nothing at all is an object's default inside of another one; alone it says nothing.
+        if self.0.place() != self.1 && (self.take_null() || self.take_empty_text() || self.take_empty_array())
+        {
             return visitor.visit_map(Nothing);
         }
         self.enter_object()?;
@@ -185,6 +216,13 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     forward_to_deserialize_any! {
         f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
     }
+}
+
+type Parsed<T> = Result<T, <T as std::str::FromStr>::Err>;
+
+/// A number as each of the types that may hold it.
+fn numbers(text: &str) -> (Parsed<i64>, Parsed<u64>, Parsed<f64>) {
+    (text.parse(), text.parse(), text.parse())
 }
 
 fn visit_text<'de, V: Visitor<'de>>(text: Cow<'de, str>, visitor: V) -> Result<V::Value, Error> {
@@ -232,7 +270,18 @@ impl Items {
     }
 }
 
-/// The elements of an array that was entered.
+/// An object where an array of objects is wanted: the only element.
+struct One<'a, 'de>(Option<&'a mut Reader<'de>>);
+
+impl<'de> SeqAccess<'de> for One<'_, 'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.0.take().map(|reader| seed.deserialize(reader)).transpose()
+    }
+}
+
+/// The elements of an array that was entered; null is none.
 struct List<'a, 'de> {
     reader: &'a mut Reader<'de>,
     items: Items,
@@ -242,8 +291,12 @@ impl<'de> SeqAccess<'de> for List<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        let found = self.items.next(&mut self.reader.0, b']')?;
-        found.then(|| seed.deserialize(&mut *self.reader)).transpose()
+        while self.items.next(&mut self.reader.0, b']')? {
+            if !self.reader.take_null() {
+                return seed.deserialize(&mut *self.reader).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -322,24 +375,25 @@ impl<'de> Deserializer<'de> for Key<'_, 'de> {
 /// are passed over in it.
 struct Members<'a, 'de> {
     reader: &'a mut Reader<'de>,
-    /// Each field that the object has, with the place of its last value.
-    found: Vec<(&'static str, usize)>,
+    found: Vec<Found>,
     next: usize,
     end: usize,
 }
 
 impl<'a, 'de> Members<'a, 'de> {
     fn find(reader: &'a mut Reader<'de>, fields: &'static [&'static str]) -> Result<Self, Error> {
-        let mut found: Vec<(&'static str, usize)> = Vec::with_capacity(fields.len());
+        let mut found: Vec<Found> = Vec::with_capacity(fields.len());
         let mut first = true;
         while reader.0.next_item(std::mem::take(&mut first), b'}')? {
-            let field = field_of(&reader.0.key()?, fields);
+            let field = field_of(&reader.0.name()?, fields);
             reader.0.expect(b':', "a colon")?;
-            if let Some(field) = field.filter(|_| !reader.is_null()) {
+            if let Some((field, exact)) = field.filter(|_| !reader.is_null()) {
                 let place = reader.0.place();
-                match found.iter_mut().find(|(known, _)| *known == field) {
-                    Some(known) => known.1 = place,
-                    None => found.push((field, place)),
+                match found.iter_mut().find(|found| found.field == field) {
+                    // As in fastjson, a name that is only alike replaces none and is replaced by none.
+                    Some(found) if exact && found.exact => found.place = place,
+                    Some(_) => {}
+                    None => found.push(Found { field, exact, place }),
                 }
             }
             reader.0.skip_value(0)?;
@@ -349,10 +403,17 @@ impl<'a, 'de> Members<'a, 'de> {
     }
 }
 
-/// The field that a member is meant for.
-fn field_of(name: &str, fields: &'static [&'static str]) -> Option<&'static str> {
-    let exact = fields.iter().find(|field| **field == name);
-    exact.or_else(|| fields.iter().find(|field| same_name(name, field))).copied()
+/// A field that an object has, and the place of the value that counts.
+struct Found {
+    field: &'static str,
+    exact: bool,
+    place: usize,
+}
+
+/// The field that a member is meant for, and whether it has exactly that name.
+fn field_of(name: &str, fields: &'static [&'static str]) -> Option<(&'static str, bool)> {
+    let exact = fields.iter().find(|field| **field == name).map(|field| (*field, true));
+    exact.or_else(|| fields.iter().find(|field| same_name(name, field)).map(|field| (*field, false)))
 }
 
 impl<'de> MapAccess<'de> for Members<'_, 'de> {
@@ -360,7 +421,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         match self.found.get(self.next) {
-            Some((field, _)) => seed.deserialize(BorrowedStrDeserializer::new(field)).map(Some),
+            Some(found) => seed.deserialize(BorrowedStrDeserializer::new(found.field)).map(Some),
             None => {
                 self.reader.0 = self.reader.0.at_place(self.end);
                 Ok(None)
@@ -369,8 +430,8 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let (_, place) = self.found.get(self.next).ok_or_else(|| Error::custom("no member is left"))?;
-        self.reader.0 = self.reader.0.at_place(*place);
+        let found = self.found.get(self.next).ok_or_else(|| Error::custom("no member is left"))?;
+        self.reader.0 = self.reader.0.at_place(found.place);
         self.next += 1;
         seed.deserialize(&mut *self.reader)
     }

@@ -5,6 +5,10 @@ use std::borrow::Cow;
 /// How deep objects and arrays may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
 
+/// The mark that some editors put before text.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+const BOM_FIRST: u8 = BOM[0];
+
 /// Why text is not of the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -52,16 +56,35 @@ impl<'a> Scanner<'a> {
         Err(Fault { at: self.at, wanted })
     }
 
-    fn byte(&self) -> Option<u8> {
+    /// The next byte, white space or not.
+    pub(crate) fn byte(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     /// The first byte of the next token.
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        while matches!(self.byte(), Some(b' ' | b'\t' | b'\r' | b'\n' | 0x0C | 0x08)) {
-            self.step_to(self.at + 1);
+        loop {
+            match self.byte()? {
+                b' ' | b'\t' | b'\r' | b'\n' | 0x0C | 0x08 | 0 => self.step_to(self.at + 1),
+                b'/' if self.skip_comment() => {}
+                BOM_FIRST if self.at == 0 && self.bytes.starts_with(BOM) => self.step_to(BOM.len()),
+                token => return Some(token),
+            }
         }
-        self.byte()
+    }
+
+    fn skip_comment(&mut self) -> bool {
+        let rest = &self.bytes[self.at + 1..];
+        let length = match rest.first() {
+            Some(b'/') => Some(rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())),
+            Some(b'*') => rest[1..].windows(2).position(|pair| pair == b"*/").map(|length| length + 3),
+            _ => None,
+        };
+        match length {
+            Some(length) => self.step_to(self.at + 1 + length),
+            None => return false,
+        }
+        true
     }
 
     /// Passes over the byte if it is the next token.
@@ -82,30 +105,39 @@ impl<'a> Scanner<'a> {
         if self.peek().is_none() { Ok(()) } else { self.fail("the end of the text") }
     }
 
-    /// Goes to the next item of a list that was entered, past commas; false if the list ends here, and then its end is
-    /// passed over.
+    /// Goes to the next item of an array or object that was entered, past commas; false if it ends here, and then its end
+    /// is passed over. As in fastjson, an object's members may have any number of commas between them, an array's
+    /// elements may have none.
     pub(crate) fn next_item(&mut self, first: bool, close: u8) -> Result<bool, Fault> {
         if self.take(close) {
             return Ok(false);
         }
-        if !first {
-            self.expect(b',', "a comma or the list's end")?;
-            // A comma may stand before the end.
-            if self.take(close) {
-                return Ok(false);
+        if close == b'}' {
+            let mut apart = first;
+            while self.take(b',') {
+                apart = true;
             }
+            if !apart {
+                return self.fail("a comma or the object's end");
+            }
+        } else if !first {
+            self.take(b',');
+        }
+        // A comma may stand before the end.
+        if self.take(close) {
+            return Ok(false);
         }
         if self.peek().is_none() { self.fail("the list's end") } else { Ok(true) }
     }
 
     /// Enters an array, whether it is called `Set` or not; false if the next token is none.
     pub(crate) fn enter_array(&mut self) -> bool {
-        let start = self.at;
-        if matches!(self.peek(), Some(b'S' | b'T')) && matches!(self.word(), b"Set" | b"TreeSet") {
-            if self.take(b'[') {
+        if self.peek() == Some(b'S') {
+            let mut ahead = self.clone();
+            if ahead.word() == b"Set" && ahead.take(b'[') {
+                *self = ahead;
                 return true;
             }
-            self.at = start;
         }
         self.take(b'[')
     }
@@ -121,9 +153,16 @@ impl<'a> Scanner<'a> {
             Some(b'"' | b'\'') => self.skip_string(),
             Some(b'{') => self.skip_object(depth, keys_nest),
             _ if self.enter_array() => self.skip_array(depth, keys_nest),
-            _ if self.word().is_empty() => self.fail("a value"),
-            _ => Ok(()),
+            _ => self.bare_value().map(drop),
         }
+    }
+
+    /// A number, or the name of a value.
+    fn bare_value(&mut self) -> Result<&'a [u8], Fault> {
+        let at = self.at;
+        let word = self.word();
+        let named = matches!(word, b"null" | b"true" | b"false" | b"undefined" | b"NaN");
+        if named || is_number(word) { Ok(word) } else { Err(Fault { at, wanted: "a value" }) }
     }
 
     /// A string, number, truth value or null as text; an object or array as the text it is.
@@ -174,11 +213,22 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A key without quotes: a number.
+    /// A key without quotes: a name or a number.
     fn bare_key(&mut self) -> Result<&'a [u8], Fault> {
+        let word = self.word();
+        let is_name = |word: &[u8]| {
+            !word.is_empty()
+                && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
+        };
+        if is_name(word) || is_number(word) { Ok(word) } else { self.fail("a key") }
+    }
+
+    /// The name of an object's next member: not a number, unless it stands in quotes.
+    pub(crate) fn name(&mut self) -> Result<Cow<'a, str>, Fault> {
         match self.peek() {
-            Some(b'-' | b'0'..=b'9') => Ok(self.word()),
-            _ => self.fail("a key"),
+            Some(b'"' | b'\'') => self.string(),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$') => Ok(String::from_utf8_lossy(self.bare_key()?)),
+            _ => self.fail("a member's name"),
         }
     }
 
@@ -212,13 +262,15 @@ impl<'a> Scanner<'a> {
         loop {
             match self.byte() {
                 None => return self.fail("the string's end"),
-                Some(b'\\') if self.at + 1 < self.bytes.len() => self.step_to(self.at + 2),
-                byte if byte == quote => break,
-                Some(_) => self.step_to(self.at + 1),
+                Some(b'\\') => drop(self.escape()?),
+                byte => {
+                    self.step_to(self.at + 1);
+                    if byte == quote {
+                        return Ok(());
+                    }
+                }
             }
         }
-        self.step_to(self.at + 1);
-        Ok(())
     }
 
     /// A string; bytes that are not UTF-8 become U+FFFD, as in Java.
@@ -243,8 +295,8 @@ impl<'a> Scanner<'a> {
             match self.byte() {
                 None => return self.fail("the string's end"),
                 Some(b'\\') => {
-                    self.step_to(self.at + 1);
-                    self.escape(&mut text)?;
+                    let character = self.escape()?;
+                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 Some(byte) => {
                     self.step_to(self.at + 1);
@@ -261,43 +313,37 @@ impl<'a> Scanner<'a> {
         }))
     }
 
-    fn escape(&mut self, text: &mut Vec<u8>) -> Result<(), Fault> {
-        let plain = match self.byte() {
-            Some(kind @ (b'"' | b'\\' | b'/' | b'\'')) => kind,
-            Some(b'b') => 0x08,
-            Some(b'f' | b'F') => 0x0C,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'v') => 0x0B,
-            Some(digit @ b'0'..=b'7') => digit - b'0',
-            Some(b'x') => return self.hex_escape(text),
-            Some(b'u') => return self.unicode_escape(text),
+    /// An escape, from its backslash on; a half of a surrogate pair alone is U+FFFD.
+    fn escape(&mut self) -> Result<char, Fault> {
+        self.step_to(self.at + 1);
+        let Some(kind) = self.byte() else { return self.fail("an escape") };
+        let character = match kind {
+            b'"' | b'\\' | b'/' | b'\'' => char::from(kind),
+            b'b' => '\u{8}',
+            b'f' | b'F' => '\u{C}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'v' => '\u{B}',
+            b'0'..=b'7' => char::from(kind - b'0'),
+            b'x' | b'u' => {
+                self.step_to(self.at + 1);
+                return self.hex_escape(if kind == b'x' { 2 } else { 4 });
+            }
             _ => return self.fail("an escape"),
         };
         self.step_to(self.at + 1);
-        text.push(plain);
-        Ok(())
+        Ok(character)
     }
 
-    fn hex_escape(&mut self, text: &mut Vec<u8>) -> Result<(), Fault> {
-        self.step_to(self.at + 1);
-        let unit = self.hex_unit(2)?;
-        push_units(text, [unit]);
-        Ok(())
-    }
-
-    fn unicode_escape(&mut self, text: &mut Vec<u8>) -> Result<(), Fault> {
-        self.step_to(self.at + 1);
-        let unit = self.hex_unit(4)?;
+    fn hex_escape(&mut self, digits: usize) -> Result<char, Fault> {
+        let unit = self.hex_unit(digits)?;
         // The first half of a surrogate pair wants its second.
         if (0xD800..0xDC00).contains(&unit) && self.bytes[self.at..].starts_with(b"\\u") {
             self.step_to(self.at + 2);
-            push_units(text, [unit, self.hex_unit(4)?]);
-        } else {
-            push_units(text, [unit]);
+            return Ok(character([unit, self.hex_unit(4)?]));
         }
-        Ok(())
+        Ok(character([unit]))
     }
 
     fn hex_unit(&mut self, digits: usize) -> Result<u16, Fault> {
@@ -312,9 +358,35 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn push_units<const N: usize>(text: &mut Vec<u8>, units: [u16; N]) {
-    for character in char::decode_utf16(units) {
-        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+/// The character that stands for these UTF-16 units.
+fn character<const N: usize>(units: [u16; N]) -> char {
+    let mut decoded = char::decode_utf16(units);
+    match (decoded.next(), decoded.next()) {
+        (Some(Ok(character)), None) => character,
+        _ => char::REPLACEMENT_CHARACTER,
     }
+}
+
+/// `+1`, `01`, `1.`, `1.5e3`, `1L`: a number as fastjson reads it.
+fn is_number(word: &[u8]) -> bool {
+    let digits = |text: &mut &[u8]| {
+        let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        *text = &text[length..];
+        length > 0
+    };
+    let mut rest = word.strip_prefix(b"-").or_else(|| word.strip_prefix(b"+")).unwrap_or(word);
+    if !digits(&mut rest) {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        rest = fraction;
+        digits(&mut rest);
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        rest = exponent.strip_prefix(b"-").or_else(|| exponent.strip_prefix(b"+")).unwrap_or(exponent);
+        if !digits(&mut rest) {
+            return false;
+        }
+    }
+    matches!(rest, b"" | b"L" | b"S" | b"B" | b"F" | b"D")
 }

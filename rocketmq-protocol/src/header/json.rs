@@ -90,20 +90,24 @@ pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
     let mut fields = ExtFields::default();
     let mut scanner = Scanner::new(header);
     for_each_member(&mut scanner, |scanner, key| {
-        match &*key {
+        match member_named(&key) {
             "code" => head.code = integer(scanner)?,
             "version" => head.version = integer(scanner)?,
             "opaque" => head.opaque = integer(scanner)?,
             "flag" => head.flag = integer(scanner)?,
-            "language" => head.language = language(&scalar(scanner)?.unwrap_or_default()),
+            "language" => head.language = language(scanner)?,
             "remark" => head.remark = scalar(scanner)?.map(|text| ByteString::from(&*text)),
             "extFields" => {
-                scanner.peek();
+                let object = scanner.peek() == Some(b'{');
                 let from = scanner.place();
-                scanner.skip_value(1)?;
-                let bytes = header.slice(from..scanner.place());
-                if bytes.first() == Some(&b'{') {
+                if object {
+                    for_each_member(scanner, |scanner, _| Ok(scanner.skip_value(2)?))?;
+                    let bytes = header.slice(from..scanner.place());
                     fields = ExtFields { encoding: Some(SerializeType::Json), bytes };
+                } else if scanner.text(1)? == "null" {
+                    fields = ExtFields::default();
+                } else {
+                    return Err(HeaderError::Malformed { at: from, what: "an object" });
                 }
             }
             _ => scanner.skip_value(1)?,
@@ -114,13 +118,29 @@ pub(crate) fn decode(header: &Bytes) -> Result<(Head, ExtFields), HeaderError> {
     Ok((head, fields))
 }
 
-/// By name, or by number: Java reads both.
-fn language(text: &str) -> LanguageCode {
-    let number = text.parse().ok();
-    number.map_or_else(
-        || LanguageCode::from_name(text),
-        |number| LanguageCode::from_i32(number).unwrap_or(LanguageCode::Other),
-    )
+/// The member that a name is meant for: as elsewhere in the dialect, a name that is only alike does.
+fn member_named(name: &str) -> &str {
+    const MEMBERS: [&str; 7] = ["code", "version", "opaque", "flag", "language", "remark", "extFields"];
+    if MEMBERS.contains(&name) {
+        return name;
+    }
+    MEMBERS.into_iter().find(|member| convert::same_name(name, member)).unwrap_or("")
+}
+
+/// By name, or by number: Java reads both. A name that is not known is some other language's; a number must be known.
+fn language(scanner: &mut Scanner<'_>) -> Result<LanguageCode, HeaderError> {
+    let quoted = matches!(scanner.peek(), Some(b'"' | b'\''));
+    let at = scanner.place();
+    let text = scanner.text(1)?;
+    match text.parse() {
+        _ if text == "null" => Ok(LanguageCode::Other),
+        Ok(number) => match LanguageCode::from_i32(number) {
+            None if !quoted => Err(HeaderError::Malformed { at, what: "a language" }),
+            known => Ok(known.unwrap_or(LanguageCode::Other)),
+        },
+        Err(_) if quoted => Ok(LanguageCode::from_name(&text)),
+        Err(_) => Err(HeaderError::Malformed { at, what: "a language" }),
+    }
 }
 
 pub(super) fn for_each_field<'a>(
@@ -143,7 +163,7 @@ fn for_each_member<'a>(
     scanner.expect(b'{', "an object")?;
     let mut first = true;
     while scanner.next_item(std::mem::take(&mut first), b'}')? {
-        let key = scanner.key()?;
+        let key = scanner.name()?;
         scanner.expect(b':', "a colon")?;
         member(scanner, key)?;
     }

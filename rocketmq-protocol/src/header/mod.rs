@@ -149,6 +149,23 @@ impl ExtFields {
         }
     }
 
+    /// As [`for_each`](Self::for_each), but for the fields that Java takes for null: those of a binary header that are
+    /// empty.
+    ///
+    /// # Errors
+    /// The encoding is broken.
+    pub(crate) fn for_each_given<'a>(
+        &'a self,
+        mut visit: impl FnMut(Cow<'a, str>, RawField<'a>),
+    ) -> Result<(), HeaderError> {
+        let empty_is_null = self.encoding == Some(SerializeType::RocketMq);
+        self.for_each(|key, value| {
+            if !(empty_is_null && value.text.is_empty()) {
+                visit(key, value);
+            }
+        })
+    }
+
     /// One field's value. To read several, use a typed header.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<ByteString> {
@@ -184,6 +201,9 @@ impl RawField<'_> {
 
 /// A type that a header field can have.
 pub trait FieldValue: Sized {
+    /// Whether no text at all is as good as no field.
+    const EMPTY_IS_ABSENT: bool = false;
+
     /// Writes the field.
     fn put(&self, key: &str, sink: &mut impl FieldSink);
 
@@ -200,7 +220,7 @@ fn parse<T: std::str::FromStr>(
     wanted: &'static str,
 ) -> Result<T, HeaderError> {
     let raw = raw.ok_or(HeaderError::Missing(key))?;
-    raw.text.trim().parse().map_err(|_| HeaderError::BadValue {
+    raw.text.parse().map_err(|_| HeaderError::BadValue {
         field: key,
         value: raw.text.chars().take(64).collect::<String>().into(),
         wanted,
@@ -239,6 +259,8 @@ impl FieldValue for bool {
 }
 
 impl FieldValue for ByteString {
+    const EMPTY_IS_ABSENT: bool = true;
+
     fn put(&self, key: &str, sink: &mut impl FieldSink) {
         sink.text(key, self);
     }
@@ -257,15 +279,20 @@ impl<T: FieldValue> FieldValue for Option<T> {
 
     fn read(key: &'static str, raw: Option<RawField<'_>>) -> Result<Self, HeaderError> {
         match raw {
-            Some(raw) if !raw.text.is_empty() => T::read(key, Some(raw)).map(Some),
-            _ => Ok(None),
+            Some(raw) if raw.text.is_empty() && T::EMPTY_IS_ABSENT => Ok(None),
+            Some(raw) => T::read(key, Some(raw)).map(Some),
+            None => Ok(None),
         }
     }
 }
 
-/// Declares a header: its fields with their names on the wire. `Option` fields may be absent.
+/// Declares a header: its fields with their names on the wire. `Option` fields may be absent. Behind a name may stand what
+/// the real brokers put up with: `optional` is absent without harm and then has its type's default, `tolerant` may also
+/// be anything, `or_negative` is −1 if it is absent.
 macro_rules! header {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $($mode:ident)?,)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
@@ -279,16 +306,39 @@ macro_rules! header {
         impl $crate::header::FromFields for $name {
             fn from_fields(fields: &$crate::header::ExtFields) -> Result<Self, $crate::header::HeaderError> {
                 $(let mut $field = None;)*
-                fields.for_each(|key, value| match key.as_ref() {
+                fields.for_each_given(|key, value| match key.as_ref() {
                     $($key => $field = Some(value),)*
                     _ => {}
                 })?;
-                Ok(Self { $($field: $crate::header::FieldValue::read($key, $field)?,)* })
+                Ok(Self { $($field: $crate::header::field!($key, $field $(, $mode)?)?,)* })
             }
         }
     };
 }
 pub(crate) use header;
+
+/// Reads one field of a header; see `header!`.
+macro_rules! field {
+    ($key:literal, $raw:ident) => {
+        $crate::header::FieldValue::read($key, $raw)
+    };
+    ($key:literal, $raw:ident, optional) => {
+        match $raw {
+            None => Ok(Default::default()),
+            given => $crate::header::FieldValue::read($key, given),
+        }
+    };
+    ($key:literal, $raw:ident, or_negative) => {
+        match $raw {
+            None => Ok(-1),
+            given => $crate::header::FieldValue::read($key, given),
+        }
+    };
+    ($key:literal, $raw:ident, tolerant) => {
+        Ok::<_, $crate::header::HeaderError>($crate::header::FieldValue::read($key, $raw).unwrap_or_default())
+    };
+}
+pub(crate) use field;
 
 /// Appends a whole header, without its length, to `out`.
 pub fn encode(out: &mut BytesMut, encoding: SerializeType, head: &Head, fields: &impl HeaderFields) {

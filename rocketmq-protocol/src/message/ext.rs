@@ -42,12 +42,14 @@ impl MessageExt {
 
     /// The id that the producer gave, or else the offset message id.
     #[must_use]
+    #[doc(alias = "getMsgId")]
     pub fn msg_id(&self) -> String {
         self.content.properties.get(names::UNIQ_KEY).map_or_else(|| self.offset_msg_id(), str::to_owned)
     }
 
-    /// Where the broker stored the message.
+    /// Where the broker stored the message, as 32 hexadecimal digits (56 for IPv6): address, port, and physical offset.
     #[must_use]
+    #[doc(alias = "getOffsetMsgId")]
     pub fn offset_msg_id(&self) -> String {
         let mut text = String::with_capacity(56);
         OffsetMessageId { store_host: self.store_host, physical_offset: self.commit_log_offset }
@@ -57,78 +59,91 @@ impl MessageExt {
 
     /// The name of the broker it came from.
     #[must_use]
+    #[doc(alias = "getBrokerName")]
     pub fn broker_name(&self) -> Option<&str> {
         self.broker_name.as_deref()
     }
 
-    /// The queue's number.
+    /// The queue's number on its broker, from 0.
     #[must_use]
+    #[doc(alias = "getQueueId")]
     pub fn queue_id(&self) -> i32 {
         self.queue_id
     }
 
     /// The message's size in the commit log, in bytes.
     #[must_use]
+    #[doc(alias = "getStoreSize")]
     pub fn store_size(&self) -> i32 {
         self.store_size
     }
 
-    /// The message's place in its queue.
+    /// The message's place in its queue, from 0.
     #[must_use]
+    #[doc(alias = "getQueueOffset")]
     pub fn queue_offset(&self) -> i64 {
         self.queue_offset
     }
 
-    /// RocketMQ's own flags.
+    /// RocketMQ's own flags. A body that came compressed is plain here, and its flag is cleared.
     #[must_use]
+    #[doc(alias = "getSysFlag")]
     pub fn sys_flag(&self) -> SysFlag {
         self.sys_flag
     }
 
     /// When the producer made it, in milliseconds since 1970.
     #[must_use]
+    #[doc(alias = "getBornTimestamp")]
     pub fn born_timestamp(&self) -> i64 {
         self.born_timestamp
     }
 
-    /// The producer's address.
+    /// The producer's address, as the broker saw it.
     #[must_use]
+    #[doc(alias = "getBornHost")]
     pub fn born_host(&self) -> SocketAddr {
         self.born_host
     }
 
     /// When the broker stored it, in milliseconds since 1970.
     #[must_use]
+    #[doc(alias = "getStoreTimestamp")]
     pub fn store_timestamp(&self) -> i64 {
         self.store_timestamp
     }
 
     /// The broker's address.
     #[must_use]
+    #[doc(alias = "getStoreHost")]
     pub fn store_host(&self) -> SocketAddr {
         self.store_host
     }
 
-    /// The message's first byte in the commit log.
+    /// The message's physical offset: its first byte in the commit log.
     #[must_use]
+    #[doc(alias = "getCommitLogOffset")]
     pub fn commit_log_offset(&self) -> i64 {
         self.commit_log_offset
     }
 
-    /// The checksum of the body as the record holds it.
+    /// The CRC-32 of the body as it is stored (compressed if it was), without its highest bit.
     #[must_use]
+    #[doc(alias = "getBodyCRC")]
     pub fn body_crc(&self) -> i32 {
         self.body_crc
     }
 
-    /// How often the message was given back to be consumed again.
+    /// How often the message was given back to be consumed again; 0 the first time.
     #[must_use]
+    #[doc(alias = "getReconsumeTimes")]
     pub fn reconsume_times(&self) -> i32 {
         self.reconsume_times
     }
 
-    /// The half message's physical offset.
+    /// The physical offset of the half message, for messages of a transaction; else 0.
     #[must_use]
+    #[doc(alias = "getPreparedTransactionOffset")]
     pub fn prepared_transaction_offset(&self) -> i64 {
         self.prepared_transaction_offset
     }

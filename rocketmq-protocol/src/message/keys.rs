@@ -58,7 +58,7 @@ mod tests {
         assert_eq!("a b".into_keys(), "a b");
         assert_eq!(String::from(" a  b ").into_keys(), "a b");
         assert_eq!(["a b", "c"].into_keys(), "a b c");
-        assert_eq!(vec![String::new(), "c".to_owned()].iter().into_keys(), "c");
+        assert_eq!([String::new(), "c".to_owned()].iter().into_keys(), "c");
         assert_eq!(None::<&str>.into_keys(), "");
     }
 }

@@ -27,18 +27,21 @@ impl MessageQueue {
 
     /// The topic's name.
     #[must_use]
+    #[doc(alias = "getTopic")]
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
     /// The broker's name.
     #[must_use]
+    #[doc(alias = "getBrokerName")]
     pub fn broker_name(&self) -> &str {
         &self.broker_name
     }
 
     /// The queue's number on that broker, from 0.
     #[must_use]
+    #[doc(alias = "getQueueId")]
     pub fn queue_id(&self) -> i32 {
         self.queue_id
     }

@@ -11,12 +11,16 @@ use super::MessageQueue;
 #[non_exhaustive]
 pub enum SendStatus {
     /// Stored, flushed and replicated as the broker is configured to do.
+    #[doc(alias = "SEND_OK")]
     SendOk,
     /// Stored, but not flushed to disk in time (SYNC_FLUSH).
+    #[doc(alias = "FLUSH_DISK_TIMEOUT")]
     FlushDiskTimeout,
     /// Stored, but not replicated in time (SYNC_MASTER).
+    #[doc(alias = "FLUSH_SLAVE_TIMEOUT")]
     FlushSlaveTimeout,
     /// Stored, but no slave was there to replicate to (SYNC_MASTER).
+    #[doc(alias = "SLAVE_NOT_AVAILABLE")]
     SlaveNotAvailable,
 }
 
@@ -40,22 +44,31 @@ impl fmt::Display for SendStatus {
 #[non_exhaustive]
 pub struct SendResult {
     /// How safely the message is held.
+    #[doc(alias = "getSendStatus")]
     pub send_status: SendStatus,
     /// The id that the producer gave the message; those of a batch are joined by commas.
+    #[doc(alias = "getMsgId")]
     pub msg_id: String,
     /// Where the broker stored the message; those of a batch are joined by commas.
+    #[doc(alias = "getOffsetMsgId")]
     pub offset_msg_id: Option<ByteString>,
     /// The queue that holds the message.
+    #[doc(alias = "getMessageQueue")]
     pub message_queue: MessageQueue,
-    /// The message's place in the queue; the first one's of a batch.
+    /// The message's place in the queue, from 0; the first one's of a batch.
+    #[doc(alias = "getQueueOffset")]
     pub queue_offset: i64,
-    /// The transaction's id.
+    /// The transaction's id; 5.x brokers name one for every message.
+    #[doc(alias = "getTransactionId")]
     pub transaction_id: Option<ByteString>,
-    /// The broker's region.
+    /// The broker's region, if it says so.
+    #[doc(alias = "getRegionId")]
     pub region_id: Option<ByteString>,
     /// Whether the broker wants the message traced; true unless it says otherwise.
+    #[doc(alias = "isTraceOn")]
     pub trace_on: bool,
     /// Takes a timer message back (5.x).
+    #[doc(alias = "getRecallHandle")]
     pub recall_handle: Option<ByteString>,
 }
 

@@ -4,6 +4,7 @@ use crate::compression::CompressionType;
 
 /// What RocketMQ itself says about a stored message, beside its properties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[doc(alias = "MessageSysFlag")]
 pub struct SysFlag(pub i32);
 
 impl SysFlag {

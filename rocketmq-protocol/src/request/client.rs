@@ -17,7 +17,7 @@ header! {
     /// A client leaves. Java: `UnregisterClientRequestHeader`.
     UnregisterClientRequest {
         /// The client's id.
-        client_id: ByteString = "clientID",
+        client_id: ByteString = "clientID" optional,
         /// The producer group it leaves.
         producer_group: Option<ByteString> = "producerGroup",
         /// The consumer group it leaves.

@@ -10,7 +10,7 @@ header! {
     /// Java: `GetRouteInfoRequestHeader`.
     RouteInfoRequest {
         /// The topic.
-        topic: ByteString = "topic",
+        topic: ByteString = "topic" optional,
         /// Ask for strict JSON whatever the asker's version.
         accept_standard_json_only: Option<bool> = "acceptStandardJsonOnly",
     }
@@ -35,15 +35,15 @@ header! {
         /// The cluster's name.
         cluster_name: ByteString = "clusterName",
         /// Where slaves reach it.
-        ha_server_addr: ByteString = "haServerAddr",
+        ha_server_addr: ByteString = "haServerAddr" optional,
         /// 0 for a master.
         broker_id: i64 = "brokerId",
         /// Whether the body is compressed.
         compressed: Option<bool> = "compressed",
         /// The body's CRC-32 without its highest bit; 0: not to be checked.
-        body_crc32: Option<i32> = "bodyCrc32",
+        body_crc32: Option<i32> = "bodyCrc32" tolerant,
         /// How long the name server keeps a silent broker, in milliseconds (5.x).
-        heartbeat_timeout_millis: Option<i64> = "heartbeatTimeoutMillis",
+        heartbeat_timeout_millis: Option<i64> = "heartbeatTimeoutMillis" tolerant,
     }
 }
 
@@ -61,11 +61,11 @@ header! {
     /// A broker leaves. Java: `UnRegisterBrokerRequestHeader`.
     UnregisterBrokerRequest {
         /// The group's name.
-        broker_name: ByteString = "brokerName",
+        broker_name: ByteString = "brokerName" optional,
         /// Where clients reached it.
-        broker_addr: ByteString = "brokerAddr",
+        broker_addr: ByteString = "brokerAddr" optional,
         /// The cluster's name.
-        cluster_name: ByteString = "clusterName",
+        cluster_name: ByteString = "clusterName" optional,
         /// 0 for a master.
         broker_id: i64 = "brokerId",
     }
@@ -76,13 +76,13 @@ header! {
     /// [`DataVersion`](crate::body::topic_config::DataVersion), and so is the answer's.
     QueryDataVersionRequest {
         /// The group's name.
-        broker_name: ByteString = "brokerName",
+        broker_name: ByteString = "brokerName" optional,
         /// Where clients reach it.
-        broker_addr: ByteString = "brokerAddr",
+        broker_addr: ByteString = "brokerAddr" optional,
         /// The cluster's name.
-        cluster_name: ByteString = "clusterName",
+        cluster_name: ByteString = "clusterName" optional,
         /// 0 for a master.
-        broker_id: i64 = "brokerId",
+        broker_id: i64 = "brokerId" tolerant,
     }
 }
 

@@ -9,7 +9,7 @@ header! {
     /// A group's committed offset, please. Java: `QueryConsumerOffsetRequestHeader`.
     QueryConsumerOffsetRequest {
         /// The group.
-        consumer_group: ByteString = "consumerGroup",
+        consumer_group: ByteString = "consumerGroup" optional,
         /// The topic.
         topic: ByteString = "topic",
         /// The queue.

@@ -33,17 +33,17 @@ header! {
         /// See [`pull_sys_flag`].
         sys_flag: i32 = "sysFlag",
         /// The group's offset, to be committed if the flag says so.
-        commit_offset: i64 = "commitOffset",
+        commit_offset: i64 = "commitOffset" or_negative,
         /// How long the broker may hold the request, in milliseconds.
-        suspend_timeout_millis: i64 = "suspendTimeoutMillis",
+        suspend_timeout_millis: i64 = "suspendTimeoutMillis" optional,
         /// The expression, if the flag says so.
         subscription: Option<ByteString> = "subscription",
         /// The version of the subscription.
-        sub_version: i64 = "subVersion",
+        sub_version: i64 = "subVersion" optional,
         /// `TAG` or `SQL92`.
         expression_type: Option<ByteString> = "expressionType",
         /// How many bytes at the most (5.x).
-        max_msg_bytes: Option<i32> = "maxMsgBytes",
+        max_msg_bytes: Option<i32> = "maxMsgBytes" tolerant,
         /// The broker's name.
         broker_name: Option<ByteString> = "bname",
     }

@@ -12,13 +12,13 @@ header! {
     /// A message to store, or a batch. Java: `SendMessageRequestHeaderV2`.
     SendMessageRequest {
         /// The producer's group.
-        producer_group: ByteString = "a",
+        producer_group: ByteString = "a" optional,
         /// The topic.
-        topic: ByteString = "b",
+        topic: ByteString = "b" optional,
         /// The topic whose settings an unknown topic inherits.
-        default_topic: ByteString = "c",
+        default_topic: ByteString = "c" optional,
         /// How many queues an unknown topic gets.
-        default_topic_queue_nums: i32 = "d",
+        default_topic_queue_nums: i32 = "d" or_negative,
         /// The queue; below 0 the broker picks one.
         queue_id: i32 = "e",
         /// RocketMQ's own flags.
@@ -54,13 +54,13 @@ header! {
     /// The same with long names. Java: `SendMessageRequestHeader`.
     SendMessageRequestV1 {
         /// The producer's group.
-        producer_group: ByteString = "producerGroup",
+        producer_group: ByteString = "producerGroup" optional,
         /// The topic.
-        topic: ByteString = "topic",
+        topic: ByteString = "topic" optional,
         /// The topic whose settings an unknown topic inherits.
-        default_topic: ByteString = "defaultTopic",
+        default_topic: ByteString = "defaultTopic" optional,
         /// How many queues an unknown topic gets.
-        default_topic_queue_nums: i32 = "defaultTopicQueueNums",
+        default_topic_queue_nums: i32 = "defaultTopicQueueNums" or_negative,
         /// The queue; below 0 the broker picks one.
         queue_id: i32 = "queueId",
         /// RocketMQ's own flags.
@@ -72,11 +72,11 @@ header! {
         /// The encoded properties.
         properties: Option<ByteString> = "properties",
         /// How often the message was given back (retry topics only).
-        reconsume_times: Option<i32> = "reconsumeTimes",
+        reconsume_times: Option<i32> = "reconsumeTimes" tolerant,
         /// Unit mode.
         unit_mode: Option<bool> = "unitMode",
         /// How often it may be given back (retry topics only).
-        max_reconsume_times: Option<i32> = "maxReconsumeTimes",
+        max_reconsume_times: Option<i32> = "maxReconsumeTimes" tolerant,
         /// The body is a batch.
         batch: Option<bool> = "batch",
         /// The broker's name.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::{ConsumerData, HeartbeatData};
 use rocketmq_protocol::body::json;
+use rocketmq_protocol::body::subscription::{SubscriptionData, UNVERSIONED};
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::NoFields;
@@ -37,7 +38,16 @@ pub(crate) fn heartbeat(context: &Context, request: &RemotingCommand, responder:
     responder.success(&NoFields, Bytes::new());
 }
 
-fn register_consumer(context: &Context, consumer: ConsumerData, connection: &Connection, client: ClientInfo) {
+fn register_consumer(
+    context: &Context,
+    mut consumer: ConsumerData,
+    connection: &Connection,
+    client: ClientInfo,
+) {
+    let unversioned = |data: &&mut SubscriptionData| data.sub_version == UNVERSIONED;
+    for data in consumer.subscription_data_set.iter_mut().filter(unversioned) {
+        data.sub_version = client.last_seen_ms;
+    }
     let group = context.groups.find(&consumer.group_name);
     if let Some(group) = &group {
         let sys_flag = unit_flag(consumer.unit_mode, true);
@@ -70,8 +80,8 @@ pub(crate) fn unregister(context: &Context, request: &RemotingCommand, responder
 
 /// Whether this broker takes a subscription: those by tag only.
 pub(crate) fn check_config(request: &RemotingCommand, responder: Responder) {
-    let asked: CheckClientConfigRequest = match json::from_slice(request.body()) {
-        Ok(asked) => asked,
+    let asked: CheckClientConfigRequest = match json::from_slice::<Option<_>>(request.body()) {
+        Ok(asked) => asked.unwrap_or_default(),
         Err(error) => return Refusal::bad_body(&error).answer(responder),
     };
     if asked.subscription_data.is_tag_type() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
 use rocketmq_protocol::body::route::perm;
-use rocketmq_protocol::body::subscription::{EXPRESSION_TYPE_TAG, SubscriptionData};
+use rocketmq_protocol::body::subscription::{
+    EXPRESSION_TYPE_SQL92, EXPRESSION_TYPE_TAG, SUBSCRIBE_ALL, SubscriptionData,
+};
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::Responder;
@@ -52,7 +54,8 @@ pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Re
         Ok(checked) => checked,
         Err(refusal) => return refusal.answer(responder),
     };
-    if header.sys_flag & pull_sys_flag::COMMIT_OFFSET != 0 {
+    // A consumer that has not consumed anything yet has no offset to commit.
+    if header.sys_flag & pull_sys_flag::COMMIT_OFFSET != 0 && header.commit_offset >= 0 {
         // Both names have passed the checks.
         let _ =
             context.offsets.commit(&plan.group.name, &plan.topic.name, header.queue_id, header.commit_offset);
@@ -174,12 +177,17 @@ fn check(
     if !wants.is_tag_type() {
         return Err(no_such_filter(&wants.expression_type));
     }
+    let Ok(max_messages) = usize::try_from(header.max_msg_nums) else {
+        // Java makes a list of that capacity.
+        let remark = format!("Illegal Capacity: {}", header.max_msg_nums);
+        return Err(Refusal::new(ResponseCode::SystemError, remark));
+    };
     let plan = PullPlan {
         group,
         topic,
         queue_id: header.queue_id,
         offset: header.queue_offset,
-        max_messages: usize::try_from(header.max_msg_nums).unwrap_or(0).max(1),
+        max_messages: max_messages.max(1),
         max_bytes: header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX),
         says_what_it_wants: header.sys_flag & pull_sys_flag::SUBSCRIPTION != 0,
     };
@@ -272,10 +280,12 @@ fn parse_subscription(header: &PullMessageRequest) -> Result<SubscriptionData, R
             Ok(SubscriptionData::by_tag(&header.topic, expression, header.sub_version))
         }
         Some(_) if expression.is_empty() => Err(unparsable()),
-        Some(other) => Ok(SubscriptionData {
+        Some(EXPRESSION_TYPE_SQL92) => Ok(SubscriptionData {
             sub_string: expression.to_owned(),
-            expression_type: other.to_owned(),
+            expression_type: EXPRESSION_TYPE_SQL92.to_owned(),
             ..SubscriptionData::by_tag(&header.topic, "", header.sub_version)
         }),
+        // A type that no broker knows filters nothing, as in Java.
+        Some(_) => Ok(SubscriptionData::by_tag(&header.topic, SUBSCRIBE_ALL, header.sub_version)),
     }
 }

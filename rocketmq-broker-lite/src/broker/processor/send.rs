@@ -7,13 +7,15 @@ mod single;
 pub(crate) use accept::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::HeaderError;
+use rocketmq_protocol::header::{FieldSink, HeaderError, HeaderFields};
 use rocketmq_protocol::message::id::OffsetMessageId;
+use rocketmq_protocol::message::names;
 use rocketmq_protocol::remoting::Responder;
 use rocketmq_protocol::request::{SendMessageRequest, SendMessageRequestV1, SendMessageResponse};
 
@@ -33,22 +35,46 @@ thread_local! {
 
 /// Stores a message or a batch, and answers once it is as safe as configured.
 pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let stored = header(request).map_err(Refusal::from).and_then(|header| {
-        let place = accept::check(context, request, &header, responder.connection().peer_addr())?;
-        let message = Received {
-            header: &header,
-            place,
-            body: request.body(),
-            born_host: responder.connection().peer_addr(),
-        };
-        match header.batch {
-            Some(true) => batch::store(context, &message),
-            _ => single::store(context, &message),
-        }
-    });
-    match stored {
+    let header = match header(request) {
+        Ok(header) => header,
+        Err(error) => return Refusal::from(error).answer(responder),
+    };
+    match store(context, request, &header, responder.connection().peer_addr()) {
         Ok(stored) => answer(context, stored, responder),
-        Err(refusal) => refusal.answer(responder),
+        Err(refusal) => refusal.answer_with(&Region::of(context), responder),
+    }
+}
+
+fn store(
+    context: &Context,
+    request: &RemotingCommand,
+    header: &SendMessageRequest,
+    born_host: SocketAddr,
+) -> Result<Stored, Refusal> {
+    let place = accept::check(context, request, header, born_host)?;
+    let message = Received { header, place, body: request.body(), born_host };
+    match header.batch {
+        Some(true) => batch::store(context, &message),
+        _ => single::store(context, &message),
+    }
+}
+
+/// What the answer to a send that is refused says nevertheless.
+struct Region {
+    id: ByteString,
+    trace_on: ByteString,
+}
+
+impl Region {
+    fn of(context: &Context) -> Self {
+        Self { id: context.place.region_id.clone(), trace_on: context.place.trace_on.clone() }
+    }
+}
+
+impl HeaderFields for Region {
+    fn write_fields(&self, sink: &mut impl FieldSink) {
+        sink.text(names::MSG_REGION, &self.id);
+        sink.text(names::TRACE_ON, &self.trace_on);
     }
 }
 
@@ -57,7 +83,7 @@ struct Received<'a> {
     header: &'a SendMessageRequest,
     place: accept::Place,
     body: &'a Bytes,
-    born_host: std::net::SocketAddr,
+    born_host: SocketAddr,
 }
 
 /// What a send has stored.
@@ -86,10 +112,11 @@ fn answer(context: &Context, stored: Stored, responder: Responder) {
         return responder.success(&answer, Bytes::new());
     }
     let end_offset = stored.all.last().unwrap_or(&stored.first).end_offset();
+    let region = Region::of(context);
     let done = move |outcome| match store_answer::flush_code(outcome) {
         Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
         Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
-        Err(refusal) => refusal.answer(responder),
+        Err(refusal) => refusal.answer_with(&region, responder),
     };
     context.store.when_flushed(end_offset, config.sync_flush_timeout, Box::new(done));
 }

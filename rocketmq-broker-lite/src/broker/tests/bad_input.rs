@@ -3,14 +3,13 @@
 use super::*;
 
 /// Every code that the broker serves.
-const SERVED: [RequestCode; 16] = [
+const SERVED: [RequestCode; 15] = [
     RequestCode::SendMessage,
     RequestCode::SendMessageV2,
     RequestCode::SendBatchMessage,
     RequestCode::PullMessage,
     RequestCode::ConsumerSendMsgBack,
     RequestCode::HeartBeat,
-    RequestCode::UnregisterClient,
     RequestCode::CheckClientConfig,
     RequestCode::GetConsumerListByGroup,
     RequestCode::QueryConsumerOffset,

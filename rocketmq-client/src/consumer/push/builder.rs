@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
-use rocketmq_protocol::message::MessageExt;
+use rocketmq_protocol::message::{MessageExt, MessageQueue};
 
 use super::DefaultMQPushConsumer;
 use crate::config::{ClientConfig, client_config_setters};
@@ -14,14 +14,14 @@ use crate::consumer::filter::MessageSelector;
 use crate::consumer::group::GroupConfig;
 use crate::consumer::limits::Load;
 use crate::consumer::listener::{
-    ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, DynListener, FnListener,
+    ConsumeConcurrentlyContext, DynListener, FnListener, IntoConsumeConcurrentlyStatus,
     MessageListenerConcurrently,
 };
 use crate::consumer::offset::ConsumeFromWhere;
 use crate::consumer::process_queue::Thresholds;
 use crate::consumer::subscriptions::Subscriptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy, FnStrategy};
 use crate::validate;
 
 /// The group that Java's consumers have when none is given; no client may use it.
@@ -85,16 +85,19 @@ impl DefaultMQPushConsumerBuilder {
         self
     }
 
-    /// The listener, as a closure. Java: `registerMessageListener`.
+    /// The listener, as a closure that returns a status or a result: an error counts as
+    /// [`ReconsumeLater`](crate::ConsumeConcurrentlyStatus::ReconsumeLater) and is logged. Java: `registerMessageListener`.
+    #[doc(alias = "registerMessageListener")]
     pub fn consume_concurrently<F, Fut>(self, listener: F) -> Self
     where
         F: Fn(Vec<MessageExt>, ConsumeConcurrentlyContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ConsumeConcurrentlyStatus> + Send + 'static,
+        Fut: Future<Output: IntoConsumeConcurrentlyStatus> + Send + 'static,
     {
         self.message_listener_concurrently(FnListener(listener))
     }
 
     /// The listener, as a value of its own type. Java: `registerMessageListener`.
+    #[doc(alias = "registerMessageListener")]
     pub fn message_listener_concurrently(mut self, listener: impl MessageListenerConcurrently) -> Self {
         self.listener = Some(Arc::new(listener));
         self
@@ -102,6 +105,7 @@ impl DefaultMQPushConsumerBuilder {
 
     /// Where a group without committed offsets begins. Default: at the end of each queue. See [`ConsumeFromWhere`] for
     /// the broker's say in it.
+    #[doc(alias = "setConsumeFromWhere")]
     pub fn consume_from_where(mut self, from: ConsumeFromWhere) -> Self {
         self.group.consume_from_where = from;
         self
@@ -109,12 +113,14 @@ impl DefaultMQPushConsumerBuilder {
 
     /// Whether the members of the group share the messages (the default) or each get them all. Broadcasting is not
     /// supported yet: `start` refuses it.
+    #[doc(alias = "setMessageModel")]
     pub fn message_model(mut self, model: MessageModel) -> Self {
         self.group.message_model = model;
         self
     }
 
     /// How the group shares the queues. Default [`AllocateMessageQueueAveragely`]. All members must use the same.
+    #[doc(alias = "setAllocateMessageQueueStrategy")]
     pub fn allocate_message_queue_strategy(
         mut self,
         strategy: impl AllocateMessageQueueStrategy + 'static,
@@ -123,43 +129,59 @@ impl DefaultMQPushConsumerBuilder {
         self
     }
 
+    /// The same as a closure: it gets the group, a member's client id, all queues and all members' client ids, and returns
+    /// that member's share. The name is for logs.
+    pub fn allocate_message_queues_by<F>(self, name: impl Into<String>, allocate: F) -> Self
+    where
+        F: Fn(&str, &str, &[MessageQueue], &[String]) -> Vec<MessageQueue> + Send + Sync + 'static,
+    {
+        self.allocate_message_queue_strategy(FnStrategy { name: name.into(), allocate })
+    }
+
     /// How many calls of the listener may run at once. Default 20, 1 to 1000. They are tasks, not threads.
+    #[doc(alias = "setConsumeThreadMax")]
     pub fn consume_thread_max(mut self, listeners: usize) -> Self {
         self.push.consume_thread_max = listeners;
         self
     }
 
     /// How many messages one call of the listener gets at the most. Default 1, 1 to 1024.
+    #[doc(alias = "setConsumeMessageBatchMaxSize")]
     pub fn consume_message_batch_max_size(mut self, messages: usize) -> Self {
         self.push.consume_message_batch_max_size = messages;
         self
     }
 
     /// How many messages one pull asks for. Default 32, 1 to 1024.
+    #[doc(alias = "setPullBatchSize")]
     pub fn pull_batch_size(mut self, messages: u16) -> Self {
         self.group.pull_batch_size = i32::from(messages);
         self
     }
 
     /// How many bytes one pull asks for; 5.x brokers heed it. Default 256 KiB.
+    #[doc(alias = "setPullBatchSizeInBytes")]
     pub fn pull_batch_size_in_bytes(mut self, bytes: u32) -> Self {
         self.group.pull_batch_size_in_bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         self
     }
 
     /// The rest between two pulls of a queue. Default none.
+    #[doc(alias = "setPullInterval")]
     pub fn pull_interval(mut self, interval: Duration) -> Self {
         self.group.pull_interval = interval;
         self
     }
 
     /// How many messages of one queue may wait here before pulling stops. Default 1000, 1 to 65,535.
+    #[doc(alias = "setPullThresholdForQueue")]
     pub fn pull_threshold_for_queue(mut self, messages: usize) -> Self {
         self.group.thresholds.messages = messages;
         self
     }
 
     /// How many MiB of one queue may wait here before pulling stops. Default 100, 1 to 1024.
+    #[doc(alias = "setPullThresholdSizeForQueue")]
     pub fn pull_threshold_size_for_queue(mut self, mebibytes: usize) -> Self {
         self.group.thresholds.bytes = mebibytes.saturating_mul(MEBIBYTE);
         self
@@ -167,6 +189,7 @@ impl DefaultMQPushConsumerBuilder {
 
     /// How many messages of all queues of one topic may wait here before pulling of that topic stops. Default: no limit
     /// but those per queue and per client; 1 to 6,553,500.
+    #[doc(alias = "setPullThresholdForTopic")]
     pub fn pull_threshold_for_topic(mut self, messages: usize) -> Self {
         self.group.topic_limit.messages = messages;
         self
@@ -174,6 +197,7 @@ impl DefaultMQPushConsumerBuilder {
 
     /// How many MiB of all queues of one topic may wait here before pulling of that topic stops. Default: no limit but
     /// those per queue and per client; 1 to 102,400.
+    #[doc(alias = "setPullThresholdSizeForTopic")]
     pub fn pull_threshold_size_for_topic(mut self, mebibytes: usize) -> Self {
         self.group.topic_limit.bytes = mebibytes.saturating_mul(MEBIBYTE);
         self
@@ -196,6 +220,7 @@ impl DefaultMQPushConsumerBuilder {
     /// How long a call of the listener may have a message before it goes back to the broker, to come again later. What
     /// the call answers after that changes nothing for it. Default 15 minutes, at least 10 ms. Calls that last longer
     /// than a fifteenth of it (one minute) are warned of.
+    #[doc(alias = "setConsumeTimeout")]
     pub fn consume_timeout(mut self, timeout: Duration) -> Self {
         self.push.consume_timeout = timeout.max(Duration::from_millis(10));
         self
@@ -203,18 +228,21 @@ impl DefaultMQPushConsumerBuilder {
 
     /// How far the offsets of waiting messages of one queue may lie apart before pulling stops. Default 2000, 1 to
     /// 65,535.
+    #[doc(alias = "setConsumeConcurrentlyMaxSpan")]
     pub fn consume_concurrently_max_span(mut self, offsets: u16) -> Self {
         self.group.thresholds.span = i64::from(offsets);
         self
     }
 
     /// How often a message may come again before it goes to the dead letters. Default 16.
+    #[doc(alias = "setMaxReconsumeTimes")]
     pub fn max_reconsume_times(mut self, times: u16) -> Self {
         self.push.max_reconsume_times = i32::from(times);
         self
     }
 
     /// How often offsets are committed. Default 5 s, at least 10 ms.
+    #[doc(alias = "setPersistConsumerOffsetInterval")]
     pub fn persist_consumer_offset_interval(mut self, interval: Duration) -> Self {
         self.group.persist_consumer_offset_interval = interval.max(Duration::from_millis(10));
         self
@@ -223,6 +251,7 @@ impl DefaultMQPushConsumerBuilder {
     /// How long `shutdown` waits for calls of the listener that are under way. Default 30 s (Java: 0, which loses the
     /// outcome of running listeners).
     #[doc(alias = "awaitTerminationMillisWhenShutdown")]
+    #[doc(alias = "setAwaitTerminationMillisWhenShutdown")]
     pub fn await_termination_when_shutdown(mut self, timeout: Duration) -> Self {
         self.push.await_termination_when_shutdown = timeout;
         self
@@ -234,6 +263,9 @@ impl DefaultMQPushConsumerBuilder {
     /// [`ErrorKind::InvalidConfig`] for a setting out of range, [`ErrorKind::NoNameServer`] if none is given,
     /// [`ErrorKind::NameServerUnreachable`] if none answers. A topic that does not exist yet is no error: it is consumed
     /// once it does.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped leaves no consumer behind; what brokers were told of it is taken back in the background.
     pub async fn start(self) -> Result<DefaultMQPushConsumer> {
         DefaultMQPushConsumer::start(self).await
     }

@@ -109,6 +109,9 @@ impl DefaultMQPushConsumer {
     ///
     /// # Errors
     /// An invalid topic or expression, or a consumer that was shut down.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped has either no effect or its whole effect; brokers then learn of it by the next heartbeat.
     pub async fn subscribe(&self, topic: &str, selector: impl Into<MessageSelector>) -> Result<()> {
         self.check_open()?;
         validate::topic(topic)?;
@@ -125,6 +128,9 @@ impl DefaultMQPushConsumer {
     ///
     /// # Errors
     /// A consumer that was shut down.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped has taken effect here; brokers learn of it by the next heartbeat.
     pub async fn unsubscribe(&self, topic: &str) -> Result<()> {
         self.check_open()?;
         let core = &self.0.push.core;
@@ -139,13 +145,14 @@ impl DefaultMQPushConsumer {
         self.0.push.core.suspend();
     }
 
-    /// Pulls again.
+    /// Pulls again after [`suspend`](Self::suspend).
     pub fn resume(&self) {
         self.0.push.core.resume();
     }
 
     /// The id under which brokers know this client.
     #[must_use]
+    #[doc(alias = "buildMQClientId")]
     pub fn client_id(&self) -> &str {
         self.0.push.core.instance.client_id()
     }
