@@ -18,3 +18,4 @@ mod retry;
 mod routes;
 mod runtimes;
 mod sending;
+mod settings;
