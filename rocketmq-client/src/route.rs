@@ -206,20 +206,19 @@ impl RouteTable {
         self.brokers.get(broker_name).map(|brokers| Arc::clone(&brokers))
     }
 
-    /// The id and address of the broker to consume from: the wanted member of the group, else the next, else any; the one
-    /// to avoid only if there is no other. Java: `findBrokerAddressInSubscribe`.
+    /// The address of the broker to consume from: the wanted member of the group, else the next, else any; one that is
+    /// not `usable` only if there is no other. Java: `findBrokerAddressInSubscribe`.
     pub(crate) fn consume_addr(
         &self,
         broker_name: &str,
         wanted_id: i64,
-        avoid: Option<i64>,
-    ) -> Option<(i64, String)> {
-        let brokers = self.brokers.get(broker_name)?;
-        let usable = |(id, _): &(&i64, &String)| avoid != Some(**id);
-        let at = |id: i64| brokers.get_key_value(&id).filter(usable);
+        usable: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let brokers = self.addrs(broker_name)?;
+        let at = |id: i64| brokers.get(&id).filter(|addr| usable(addr));
         let wanted = at(wanted_id).or_else(|| at(wanted_id.saturating_add(1)));
-        let chosen = wanted.or_else(|| brokers.iter().find(usable)).or_else(|| brokers.iter().next());
-        chosen.map(|(id, addr)| (*id, addr.clone()))
+        let any = || brokers.values().find(|addr| usable(addr)).or_else(|| brokers.values().next());
+        wanted.or_else(any).cloned()
     }
 }
 
@@ -312,20 +311,20 @@ mod tests {
         let table = RouteTable::default();
         table.update(&"T".into(), route(&[("a", i64::MAX, 6, 1)]));
         for wanted in [i64::MAX, i64::MIN, -1] {
-            let chosen = table.consume_addr("a", wanted, None);
-            assert_eq!(chosen, Some((i64::MAX, "a:1".to_owned())), "{wanted}");
+            let chosen = table.consume_addr("a", wanted, |_| true);
+            assert_eq!(chosen.as_deref(), Some("a:1"), "{wanted}");
         }
     }
 
     #[test]
-    fn the_broker_to_avoid_is_asked_only_if_there_is_no_other() {
+    fn a_broker_that_cannot_be_used_is_asked_only_if_there_is_no_other() {
         let table = RouteTable::default();
         table.brokers.insert("a".into(), Arc::new([0, 1].map(|id| (id, format!("a:{id}"))).into()));
-        let chosen = |wanted, avoid| table.consume_addr("a", wanted, avoid).map(|(id, _)| id);
-        assert_eq!([chosen(0, None), chosen(1, None), chosen(7, None)], [Some(0), Some(1), Some(0)]);
-        assert_eq!([chosen(0, Some(0)), chosen(1, Some(1)), chosen(7, Some(0))], [Some(1), Some(0), Some(1)]);
+        let chosen = |wanted, avoid| table.consume_addr("a", wanted, |addr| addr != avoid).unwrap();
+        assert_eq!([chosen(0, ""), chosen(1, ""), chosen(7, "")], ["a:0", "a:1", "a:0"]);
+        assert_eq!([chosen(0, "a:0"), chosen(1, "a:1"), chosen(7, "a:0")], ["a:1", "a:0", "a:1"]);
         table.brokers.insert("a".into(), Arc::new([(0, "a:0".to_owned())].into()));
-        assert_eq!(chosen(0, Some(0)), Some(0));
+        assert_eq!(chosen(0, "a:0"), "a:0");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::AUTO_CREATE_TOPIC_KEY;
 
 use super::DefaultMQProducer;
-use crate::config::{ClientConfig, client_config_setters};
+use crate::config::{self, ClientConfig, client_config_setters};
 use crate::error::Result;
 use crate::instance::AutoCreate;
 
@@ -90,7 +90,7 @@ impl DefaultMQProducerBuilder {
     /// How long a send may take with all its tries. Default 3 s.
     #[doc(alias = "setSendMsgTimeout")]
     pub fn send_msg_timeout(mut self, timeout: Duration) -> Self {
-        self.config.send_msg_timeout = timeout;
+        self.config.send_msg_timeout = config::timeout(timeout);
         self
     }
 
@@ -98,7 +98,7 @@ impl DefaultMQProducerBuilder {
     /// the send's time where there is another broker to go to, else all of it. Java's default is always all of it.
     #[doc(alias = "setSendMsgMaxTimeoutPerRequest")]
     pub fn send_msg_max_timeout_per_request(mut self, timeout: Duration) -> Self {
-        self.config.send_msg_max_timeout_per_request = Some(timeout);
+        self.config.send_msg_max_timeout_per_request = Some(config::timeout(timeout));
         self
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rocketmq_protocol::message::{Message, MessageQueue};
 
 use super::selector::{FnSelector, MessageQueueSelector};
+use crate::config;
 
 /// One send: a message or a batch, and optionally its queue and its timeout.
 #[must_use = "it is sent by DefaultMQProducer::send"]
@@ -67,7 +68,7 @@ impl SendRequest {
 
     /// How long the send may take with all its tries. Default: the producer's `send_msg_timeout`.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = Some(config::timeout(timeout));
         self
     }
 
