@@ -9,6 +9,7 @@ mod offset;
 mod process_queue;
 mod pull;
 pub(crate) mod push;
+mod reach;
 mod rebalance;
 mod records;
 mod subscriptions;
