@@ -13,6 +13,7 @@ mod instance;
 mod large;
 mod offsets;
 mod parts;
+mod promises;
 mod retry;
 mod routes;
 mod runtimes;
