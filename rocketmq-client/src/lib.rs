@@ -5,6 +5,7 @@
 //!
 //! - It logs through `tracing` only: no subscriber is installed, no file is written.
 //! - It runs on the tokio runtime of the program, whatever its flavour.
+//! - Settings are `Duration`s and plain numbers; a `Duration` longer than a year counts as a year.
 //! - Errors are [`Error`]: what was tried, where, what came back, whether to try again.
 
 mod config;

@@ -9,7 +9,7 @@ use rocketmq_protocol::body::heartbeat::MessageModel;
 use rocketmq_protocol::message::{MessageExt, MessageQueue};
 
 use super::DefaultMQPushConsumer;
-use crate::config::{ClientConfig, client_config_setters};
+use crate::config::{self, ClientConfig, client_config_setters};
 use crate::consumer::filter::MessageSelector;
 use crate::consumer::group::GroupConfig;
 use crate::consumer::limits::Load;
@@ -169,7 +169,7 @@ impl DefaultMQPushConsumerBuilder {
     /// The rest between two pulls of a queue. Default none.
     #[doc(alias = "setPullInterval")]
     pub fn pull_interval(mut self, interval: Duration) -> Self {
-        self.group.pull_interval = interval;
+        self.group.pull_interval = config::timeout(interval);
         self
     }
 
@@ -222,7 +222,7 @@ impl DefaultMQPushConsumerBuilder {
     /// than a fifteenth of it (one minute) are warned of.
     #[doc(alias = "setConsumeTimeout")]
     pub fn consume_timeout(mut self, timeout: Duration) -> Self {
-        self.push.consume_timeout = timeout.max(Duration::from_millis(10));
+        self.push.consume_timeout = config::interval(timeout);
         self
     }
 
@@ -244,7 +244,7 @@ impl DefaultMQPushConsumerBuilder {
     /// How often offsets are committed. Default 5 s, at least 10 ms.
     #[doc(alias = "setPersistConsumerOffsetInterval")]
     pub fn persist_consumer_offset_interval(mut self, interval: Duration) -> Self {
-        self.group.persist_consumer_offset_interval = interval.max(Duration::from_millis(10));
+        self.group.persist_consumer_offset_interval = config::interval(interval);
         self
     }
 
@@ -253,7 +253,7 @@ impl DefaultMQPushConsumerBuilder {
     #[doc(alias = "awaitTerminationMillisWhenShutdown")]
     #[doc(alias = "setAwaitTerminationMillisWhenShutdown")]
     pub fn await_termination_when_shutdown(mut self, timeout: Duration) -> Self {
-        self.push.await_termination_when_shutdown = timeout;
+        self.push.await_termination_when_shutdown = config::timeout(timeout);
         self
     }
 
