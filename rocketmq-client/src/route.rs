@@ -20,6 +20,8 @@ pub(crate) struct TopicRoute {
     pub(crate) data: TopicRouteData,
     /// The queues that can be sent to.
     pub(crate) publish: Vec<PublishQueue>,
+    /// The brokers that they are on.
+    pub(crate) publish_brokers: Vec<ByteString>,
     /// The queues that can be consumed.
     pub(crate) subscribe: Vec<MessageQueue>,
     /// Turns with every send, from a random start.
@@ -39,19 +41,36 @@ impl TopicRoute {
         warn_of_excess(topic, &data);
         let publish = publish_queues(topic, &data);
         let subscribe = subscribe_queues(topic, &data);
-        Self { data, publish, subscribe, next: AtomicUsize::new(rand::random::<u32>() as usize) }
+        let publish_brokers = brokers_of(&publish);
+        Self {
+            data,
+            publish,
+            publish_brokers,
+            subscribe,
+            next: AtomicUsize::new(rand::random::<u32>() as usize),
+        }
     }
 
     /// The next queue in turn, on another broker than `avoid` if there is one.
     pub(crate) fn next_queue(&self, avoid: Option<&str>) -> Option<&PublishQueue> {
+        self.next_queue_by(&[&|broker: &str| Some(broker) != avoid])
+    }
+
+    /// The next queue in turn whose broker is wanted: by the first of the wishes if any queue fulfils it, else by the
+    /// second, and so on; without any such queue, the next one.
+    pub(crate) fn next_queue_by(&self, wishes: &[&dyn Fn(&str) -> bool]) -> Option<&PublishQueue> {
         let count = self.publish.len();
         let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut candidates = (0..count).map(|step| &self.publish[start.wrapping_add(step) % count]);
-        match avoid {
-            None => candidates.next(),
-            Some(avoid) => candidates
-                .find(|candidate| candidate.queue.broker_name() != avoid)
-                .or_else(|| self.publish.get(start.checked_rem(count)?)),
+        let mut in_turn = (0..count).map(|step| &self.publish[start.wrapping_add(step) % count]);
+        let next = in_turn.next()?;
+        // A wish is about brokers: whether any of them fulfils it is known without a look at every queue.
+        let can_be = |wish: &dyn Fn(&str) -> bool| self.publish_brokers.iter().any(|broker| wish(broker));
+        let wanted = wishes.iter().find(|wish| wish(next.queue.broker_name()) || can_be(wish));
+        match wanted {
+            Some(wish) if !wish(next.queue.broker_name()) => {
+                in_turn.find(|queue| wish(queue.queue.broker_name())).or(Some(next))
+            }
+            _ => Some(next),
         }
     }
 }
@@ -74,6 +93,13 @@ fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue
         }));
     }
     queues
+}
+
+fn brokers_of(queues: &[PublishQueue]) -> Vec<ByteString> {
+    let mut brokers: Vec<_> = queues.iter().map(|queue| queue.queue.broker_name_shared().clone()).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
 }
 
 /// How many queues there may be beyond these.

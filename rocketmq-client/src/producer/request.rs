@@ -30,6 +30,16 @@ pub(super) enum Target {
     Selected(Box<dyn MessageQueueSelector>),
 }
 
+impl Payload {
+    /// The message, or the first one of the batch.
+    pub(super) fn first(&self) -> Option<&Message> {
+        match self {
+            Self::One(message) => Some(message),
+            Self::Batch(messages) => messages.first(),
+        }
+    }
+}
+
 impl SendRequest {
     /// A message, to be sent to whichever queue is next.
     pub fn new(message: Message) -> Self {

@@ -86,6 +86,12 @@ impl Connection {
         PendingResponse { connection: self.clone(), opaque, timeout, has_waker: true, over: false }.await
     }
 
+    /// False while requests have to wait for [`room`](Self::room).
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.0.budget.is_full()
+    }
+
     /// Waits until there is room for another request, or the connection has ended.
     pub async fn room(&self) {
         if self.0.budget.is_full() {
