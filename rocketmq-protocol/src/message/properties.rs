@@ -68,7 +68,8 @@ impl Properties {
             return;
         }
         let text = self.owned();
-        text.reserve(name.len() + value.len() + 2);
+        // Exact: a text without spare room becomes the one that travels without another allocation.
+        text.reserve_exact(name.len() + value.len() + 2);
         text.push_str(name);
         text.push(NAME_VALUE_SEPARATOR);
         text.push_str(value);
