@@ -87,6 +87,13 @@ impl Broker {
     /// A caller that stops waiting leaves the broker half stopped; a further call goes on from there. Without one, the next
     /// start finds the store as after a crash.
     pub async fn shutdown(&self) {
+        if let Err(error) = self.close().await {
+            tracing::error!(%error, "the store could not be closed in order");
+        }
+    }
+
+    /// [`shutdown`](Self::shutdown), and says what has failed.
+    pub(crate) async fn close(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.leave.cancel();
         self.registrations.close();
         self.registrations.wait().await;
@@ -100,11 +107,7 @@ impl Broker {
             context.persist_all();
             context.store.close()
         });
-        match closed.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
-            Err(error) => tracing::error!(%error, "the store could not be closed"),
-        }
+        Ok(closed.await??)
     }
 }
 

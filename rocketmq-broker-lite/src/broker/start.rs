@@ -151,6 +151,7 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
         flush_interval_consume_queue: config.flush_interval_consume_queue,
         max_message_size: config.max_message_size,
+        disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         delay_levels,
     }
 }
