@@ -35,16 +35,21 @@ struct StoredOffsets {
 pub(crate) struct IllegalName;
 
 impl ConsumerOffsets {
-    /// The offsets of `consumerOffset.json`.
+    /// The offsets of `consumerOffset.json`. One beyond its queue's end is taken back to it: the log has lost what lay
+    /// there, and what comes instead is new to the group.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn open(store: impl Into<StoreDir>) -> io::Result<Self> {
+    pub(crate) fn open(store: impl Into<StoreDir>, queue_end: impl Fn(&str, i32) -> i64) -> io::Result<Self> {
         let file = ConfigTable::new(store, "consumerOffset.json");
         let groups: DashMap<ByteString, HashMap<ByteString, Queues>> = DashMap::new();
         let stored: StoredOffsets = file.load()?.unwrap_or_default();
         for (key, queues) in stored.offset_table {
             if let Some((topic, group)) = key.split_once(SEPARATOR) {
+                let queues = queues.into_iter().map(|(queue_id, offset)| {
+                    (queue_id, within_queue(&key, queue_id, offset, queue_end(topic, queue_id)))
+                });
+                let queues: Queues = queues.collect();
                 groups.entry(group.into()).or_default().insert(topic.into(), queues);
             }
         }
@@ -81,8 +86,9 @@ impl ConsumerOffsets {
         self.groups.get(group)?.get(topic)?.get(&queue_id).copied()
     }
 
-    /// Writes `consumerOffset.json` if it has changed.
-    pub(crate) fn persist(&self) {
+    /// Writes `consumerOffset.json` if it has changed, once the disk has the messages that the offsets pass over:
+    /// `is_safe` makes it so for all that the log holds by then.
+    pub(crate) fn persist(&self, is_safe: impl FnOnce() -> bool) {
         self.file.save_if_changed(|| {
             let mut stored = StoredOffsets::default();
             for group in &self.groups {
@@ -90,9 +96,16 @@ impl ConsumerOffsets {
                     stored.offset_table.insert(format!("{topic}{SEPARATOR}{}", group.key()), queues.clone());
                 }
             }
-            Some(stored)
+            is_safe().then_some(stored)
         });
     }
+}
+
+fn within_queue(key: &str, queue_id: i32, offset: i64, end: i64) -> i64 {
+    if offset > end {
+        tracing::warn!(key, queue_id, offset, end, "a committed offset was beyond its queue's end");
+    }
+    offset.min(end)
 }
 
 #[cfg(test)]
@@ -102,15 +115,15 @@ mod tests {
     #[test]
     fn an_offset_is_stored_as_given_and_survives_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let offsets = ConsumerOffsets::open(directory.path()).unwrap();
+        let offsets = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();
         assert_eq!(offsets.query("g", "T", 0), None);
         for offset in [7, 5] {
             offsets.commit("g", "T", 0, offset).unwrap();
             assert_eq!(offsets.query("g", "T", 0), Some(offset));
         }
         offsets.commit("g", "%RETRY%g", 3, 1).unwrap();
-        offsets.persist();
-        let again = ConsumerOffsets::open(directory.path()).unwrap();
+        offsets.persist(|| true);
+        let again = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();
         assert_eq!(
             (again.query("g", "T", 0), again.query("g", "%RETRY%g", 3), again.query("g", "T", 1)),
             (Some(5), Some(1), None)
@@ -125,7 +138,7 @@ mod tests {
     #[test]
     fn names_that_cannot_exist_take_no_memory() {
         let directory = tempfile::tempdir().unwrap();
-        let offsets = ConsumerOffsets::open(directory.path()).unwrap();
+        let offsets = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();
         for (group, topic) in [("", "T"), ("g", ""), ("a@b", "T"), ("g", "a b")] {
             assert_eq!(offsets.commit(group, topic, 0, 1), Err(IllegalName));
         }
@@ -142,9 +155,24 @@ mod tests {
             include_str!("../../rocketmq-protocol/tests/golden/store-5.5.0/consumerOffset.json"),
         ] {
             std::fs::write(&path, java).unwrap();
-            let offsets = ConsumerOffsets::open(directory.path()).unwrap();
+            let offsets = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();
             assert_eq!(offsets.query("group_retry", "%RETRY%group_retry", 0), Some(7));
             assert_eq!(offsets.query("group_retry", "Tags", 3), Some(2));
         }
+    }
+
+    #[test]
+    fn an_offset_is_not_saved_before_the_log_is_safe_and_never_passes_its_queue() {
+        let directory = tempfile::tempdir().unwrap();
+        let offsets = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();
+        offsets.commit("g", "T", 0, 10).unwrap();
+        offsets.persist(|| false);
+        let read = |end| {
+            let offsets = ConsumerOffsets::open(directory.path(), |_, _| end).unwrap();
+            offsets.query("g", "T", 0)
+        };
+        assert_eq!(read(i64::MAX), None);
+        offsets.persist(|| true);
+        assert_eq!((read(10), read(5), read(0)), (Some(10), Some(5), Some(0)));
     }
 }

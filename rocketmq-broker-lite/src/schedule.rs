@@ -36,8 +36,6 @@ pub(crate) fn waiting_queue(levels: &DelayLevels, level: i32) -> Option<i32> {
 pub(crate) struct Schedule {
     levels: DelayLevels,
     progress: Vec<Progress>,
-    /// Behind the last message that was delivered, in the log.
-    delivered_end: AtomicI64,
     file: ConfigTable,
 }
 
@@ -66,7 +64,7 @@ impl Schedule {
         let file = ConfigTable::new(store.dir().clone(), "delayOffset.json");
         let stored: StoredProgress = file.load()?.unwrap_or_default();
         let progress = (0..levels.count()).map(|_| Progress::default()).collect();
-        let schedule = Self { levels, progress, delivered_end: AtomicI64::new(0), file };
+        let schedule = Self { levels, progress, file };
         for (level, offset) in stored.offset_table {
             if let Some((queue_id, progress)) = schedule.level(level) {
                 let end = store.max_offset(SCHEDULE_TOPIC, queue_id);
@@ -96,14 +94,14 @@ impl Schedule {
         more
     }
 
-    /// Writes `delayOffset.json` if it has changed. `is_safe` says whether the log is safe up to an offset, and may wait
-    /// for it: as long as it is not, the file does not pass over the messages that were delivered last.
-    pub(crate) fn persist(&self, is_safe: impl FnOnce(i64) -> bool) {
+    /// Writes `delayOffset.json` if it has changed, once the disk has the messages that were delivered: `is_safe` makes it
+    /// so for all that the log holds by then. As long as it does not, the file does not pass over them where they waited.
+    pub(crate) fn persist(&self, is_safe: impl FnOnce() -> bool) {
         self.file.save_if_changed(|| {
             let offset = |progress: &Progress| progress.next_offset.load(Ordering::Acquire);
             let reached = (1..).zip(&self.progress).map(|(level, progress)| (level, offset(progress)));
             let stored = StoredProgress { offset_table: reached.filter(|(_, offset)| *offset > 0).collect() };
-            is_safe(self.delivered_end.load(Ordering::Acquire)).then_some(stored)
+            is_safe().then_some(stored)
         });
     }
 
@@ -127,13 +125,13 @@ impl Schedule {
                 return false;
             }
             match sinks.deliver(entry) {
-                Ok(end_offset) => self.delivered_end.fetch_max(end_offset, Ordering::AcqRel),
+                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(level, offset = entry.queue_offset, %error, "a delayed message must wait");
                     progress.rest_until_ms.store(sinks.now_ms + REST_AFTER_FAILURE_MS, Ordering::Relaxed);
                     return false;
                 }
-            };
+            }
             progress.next_offset.store(entry.queue_offset + 1, Ordering::Release);
             self.file.mark_changed();
         }
@@ -156,12 +154,12 @@ struct Sinks<'a> {
 }
 
 impl Sinks<'_> {
-    /// Stores a message in its own topic and returns where it ends in the log. Its properties stay as they are, as in
+    /// Stores a message in its own topic. Its properties stay as they are, as in
     /// Java. A message that can never be delivered is passed over with an error in the log.
-    fn deliver(&self, entry: &QueueEntry) -> Result<i64, StoreError> {
+    fn deliver(&self, entry: &QueueEntry) -> Result<(), StoreError> {
         let bytes = match self.store.message_at(entry.physical_offset) {
             Ok(bytes) => bytes,
-            Err(StoreError::NotFound(_)) => return Ok(0),
+            Err(StoreError::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
         let delivered = match Record::parse(&bytes) {
@@ -169,11 +167,11 @@ impl Sinks<'_> {
             Err(error) => Err(Undeliverable::Never(error.to_string())),
         };
         match delivered {
-            Ok(appended) => Ok(appended.end_offset()),
+            Ok(_) => Ok(()),
             Err(Undeliverable::Yet(error)) => Err(error),
             Err(Undeliverable::Never(why)) => {
                 tracing::error!(?entry, why, "a delayed message can never be delivered");
-                Ok(0)
+                Ok(())
             }
         }
     }

@@ -6,6 +6,21 @@ use rocketmq_protocol::address;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The longest that a setting can be. Deadlines are moments, and the clock cannot count for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The shortest time between two rounds of a duty: none may spin.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A timeout as it was set, a year at the most.
+pub(crate) fn timeout(set: Duration) -> Duration {
+    set.min(LONGEST)
+}
+
+/// An interval as it was set, 10 ms at the least and a year at the most.
+pub(crate) fn interval(set: Duration) -> Duration {
+    set.clamp(SHORTEST_INTERVAL, LONGEST)
+}
+
 /// The settings of a client, as its builder collects them.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientConfig {
@@ -71,7 +86,8 @@ fn parse_name_servers(list: &str) -> Result<Vec<String>> {
 /// Adds the setters of [`ClientConfig`] to a builder that holds one in its field `client`.
 macro_rules! client_config_setters {
     () => {
-        /// The name servers as `host:port`, several joined by `;`. Host names are resolved anew at every connect.
+        /// The name servers as `host:port`, several joined by `;`. Host names are resolved again at every connect, and an
+        /// IPv6 address stands in brackets.
         /// Default: the environment variable `NAMESRV_ADDR`. Java: `setNamesrvAddr`.
         #[doc(alias = "setNamesrvAddr")]
         pub fn namesrv_addr(mut self, namesrv_addr: impl Into<String>) -> Self {
@@ -94,7 +110,7 @@ macro_rules! client_config_setters {
             self
         }
 
-        /// Becomes the last part of the client id. Default: none.
+        /// Becomes the last part of the client id, for deployments in units. Default: none.
         #[doc(alias = "setUnitName")]
         pub fn unit_name(mut self, unit_name: impl Into<String>) -> Self {
             self.client.unit_name = Some(unit_name.into());
@@ -105,7 +121,7 @@ macro_rules! client_config_setters {
         /// for at once when a connection fails.
         #[doc(alias = "setPollNameServerInterval")]
         pub fn poll_name_server_interval(mut self, interval: std::time::Duration) -> Self {
-            self.client.poll_name_server_interval = interval.max(std::time::Duration::from_millis(10));
+            self.client.poll_name_server_interval = crate::config::interval(interval);
             self
         }
 
@@ -113,20 +129,20 @@ macro_rules! client_config_setters {
         /// client after 120 s.
         #[doc(alias = "setHeartbeatBrokerInterval")]
         pub fn heartbeat_broker_interval(mut self, interval: std::time::Duration) -> Self {
-            self.client.heartbeat_broker_interval = interval.max(std::time::Duration::from_millis(10));
+            self.client.heartbeat_broker_interval = crate::config::interval(interval);
             self
         }
 
         /// How long name servers and heartbeats may take to answer. Default 3 s.
         #[doc(alias = "setMqClientApiTimeout")]
         pub fn mq_client_api_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.client.mq_client_api_timeout = timeout;
+            self.client.mq_client_api_timeout = crate::config::timeout(timeout);
             self
         }
 
-        /// How long connecting may take. Default 3 s.
+        /// How long connecting to a broker or name server may take, name resolution included. Default 3 s.
         pub fn connect_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.client.connect_timeout = timeout;
+            self.client.connect_timeout = crate::config::timeout(timeout);
             self
         }
     };

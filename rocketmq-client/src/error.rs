@@ -119,6 +119,15 @@ impl Error {
         Self::new(ErrorKind::Closed, "the client was shut down; start a new one")
     }
 
+    /// A connection's outbound buffer stayed full: nothing was sent.
+    pub(crate) fn no_room(addr: &str, timeout: Duration) -> Self {
+        let why = format!(
+            "no room for the request within {} ms: {addr} takes what it is sent too slowly",
+            timeout.as_millis()
+        );
+        Self::new(ErrorKind::Timeout, why).at(addr).with_outcome(SendOutcome::NotStored)
+    }
+
     /// Code of the program's own panicked; `what` names it.
     pub(crate) fn panicked(what: &str, panic: Panic) -> Self {
         Self::new(ErrorKind::Panicked, format!("{what} panicked: {panic}")).with_source(panic)

@@ -5,6 +5,7 @@
 //!
 //! - It logs through `tracing` only: no subscriber is installed, no file is written.
 //! - It runs on the tokio runtime of the program, whatever its flavour.
+//! - Settings are `Duration`s and plain numbers; a `Duration` longer than a year counts as a year.
 //! - Errors are [`Error`]: what was tried, where, what came back, whether to try again.
 
 mod config;
@@ -19,7 +20,8 @@ mod validate;
 pub use bytes::Bytes;
 pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
-    DefaultMQPushConsumerBuilder, MessageListenerConcurrently, MessageModel, MessageSelector, ShutdownReport,
+    DefaultMQPushConsumerBuilder, IntoConsumeConcurrentlyStatus, MessageListenerConcurrently, MessageModel,
+    MessageSelector, ShutdownReport,
 };
 pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
 pub use producer::{

@@ -24,3 +24,28 @@ pub trait AllocateMessageQueueStrategy: Send + Sync {
         client_ids: &[String],
     ) -> Vec<MessageQueue>;
 }
+
+/// A closure as a strategy.
+pub(crate) struct FnStrategy<F> {
+    pub(crate) name: String,
+    pub(crate) allocate: F,
+}
+
+impl<F> AllocateMessageQueueStrategy for FnStrategy<F>
+where
+    F: Fn(&str, &str, &[MessageQueue], &[String]) -> Vec<MessageQueue> + Send + Sync,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn allocate(
+        &self,
+        consumer_group: &str,
+        client_id: &str,
+        queues: &[MessageQueue],
+        client_ids: &[String],
+    ) -> Vec<MessageQueue> {
+        (self.allocate)(consumer_group, client_id, queues, client_ids)
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) struct TopicRoute {
     pub(crate) data: TopicRouteData,
     /// The queues that can be sent to.
     pub(crate) publish: Vec<PublishQueue>,
+    /// The brokers that they are on.
+    pub(crate) publish_brokers: Vec<ByteString>,
     /// The queues that can be consumed.
     pub(crate) subscribe: Vec<MessageQueue>,
     /// Turns with every send, from a random start.
@@ -39,19 +41,36 @@ impl TopicRoute {
         warn_of_excess(topic, &data);
         let publish = publish_queues(topic, &data);
         let subscribe = subscribe_queues(topic, &data);
-        Self { data, publish, subscribe, next: AtomicUsize::new(rand::random::<u32>() as usize) }
+        let publish_brokers = brokers_of(&publish);
+        Self {
+            data,
+            publish,
+            publish_brokers,
+            subscribe,
+            next: AtomicUsize::new(rand::random::<u32>() as usize),
+        }
     }
 
     /// The next queue in turn, on another broker than `avoid` if there is one.
     pub(crate) fn next_queue(&self, avoid: Option<&str>) -> Option<&PublishQueue> {
+        self.next_queue_by(&[&|broker: &str| Some(broker) != avoid])
+    }
+
+    /// The next queue in turn whose broker is wanted: by the first of the wishes if any queue fulfils it, else by the
+    /// second, and so on; without any such queue, the next one.
+    pub(crate) fn next_queue_by(&self, wishes: &[&dyn Fn(&str) -> bool]) -> Option<&PublishQueue> {
         let count = self.publish.len();
         let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut candidates = (0..count).map(|step| &self.publish[start.wrapping_add(step) % count]);
-        match avoid {
-            None => candidates.next(),
-            Some(avoid) => candidates
-                .find(|candidate| candidate.queue.broker_name() != avoid)
-                .or_else(|| self.publish.get(start.checked_rem(count)?)),
+        let mut in_turn = (0..count).map(|step| &self.publish[start.wrapping_add(step) % count]);
+        let next = in_turn.next()?;
+        // A wish is about brokers: whether any of them fulfils it is known without a look at every queue.
+        let can_be = |wish: &dyn Fn(&str) -> bool| self.publish_brokers.iter().any(|broker| wish(broker));
+        let wanted = wishes.iter().find(|wish| wish(next.queue.broker_name()) || can_be(wish));
+        match wanted {
+            Some(wish) if !wish(next.queue.broker_name()) => {
+                in_turn.find(|queue| wish(queue.queue.broker_name())).or(Some(next))
+            }
+            _ => Some(next),
         }
     }
 }
@@ -74,6 +93,13 @@ fn publish_queues(topic: &ByteString, data: &TopicRouteData) -> Vec<PublishQueue
         }));
     }
     queues
+}
+
+fn brokers_of(queues: &[PublishQueue]) -> Vec<ByteString> {
+    let mut brokers: Vec<_> = queues.iter().map(|queue| queue.queue.broker_name_shared().clone()).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    brokers
 }
 
 /// How many queues there may be beyond these.
@@ -180,20 +206,19 @@ impl RouteTable {
         self.brokers.get(broker_name).map(|brokers| Arc::clone(&brokers))
     }
 
-    /// The id and address of the broker to consume from: the wanted member of the group, else the next, else any; the one
-    /// to avoid only if there is no other. Java: `findBrokerAddressInSubscribe`.
+    /// The address of the broker to consume from: the wanted member of the group, else the next, else any; one that is
+    /// not `usable` only if there is no other. Java: `findBrokerAddressInSubscribe`.
     pub(crate) fn consume_addr(
         &self,
         broker_name: &str,
         wanted_id: i64,
-        avoid: Option<i64>,
-    ) -> Option<(i64, String)> {
-        let brokers = self.brokers.get(broker_name)?;
-        let usable = |(id, _): &(&i64, &String)| avoid != Some(**id);
-        let at = |id: i64| brokers.get_key_value(&id).filter(usable);
+        usable: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let brokers = self.addrs(broker_name)?;
+        let at = |id: i64| brokers.get(&id).filter(|addr| usable(addr));
         let wanted = at(wanted_id).or_else(|| at(wanted_id.saturating_add(1)));
-        let chosen = wanted.or_else(|| brokers.iter().find(usable)).or_else(|| brokers.iter().next());
-        chosen.map(|(id, addr)| (*id, addr.clone()))
+        let any = || brokers.values().find(|addr| usable(addr)).or_else(|| brokers.values().next());
+        wanted.or_else(any).cloned()
     }
 }
 
@@ -286,20 +311,20 @@ mod tests {
         let table = RouteTable::default();
         table.update(&"T".into(), route(&[("a", i64::MAX, 6, 1)]));
         for wanted in [i64::MAX, i64::MIN, -1] {
-            let chosen = table.consume_addr("a", wanted, None);
-            assert_eq!(chosen, Some((i64::MAX, "a:1".to_owned())), "{wanted}");
+            let chosen = table.consume_addr("a", wanted, |_| true);
+            assert_eq!(chosen.as_deref(), Some("a:1"), "{wanted}");
         }
     }
 
     #[test]
-    fn the_broker_to_avoid_is_asked_only_if_there_is_no_other() {
+    fn a_broker_that_cannot_be_used_is_asked_only_if_there_is_no_other() {
         let table = RouteTable::default();
         table.brokers.insert("a".into(), Arc::new([0, 1].map(|id| (id, format!("a:{id}"))).into()));
-        let chosen = |wanted, avoid| table.consume_addr("a", wanted, avoid).map(|(id, _)| id);
-        assert_eq!([chosen(0, None), chosen(1, None), chosen(7, None)], [Some(0), Some(1), Some(0)]);
-        assert_eq!([chosen(0, Some(0)), chosen(1, Some(1)), chosen(7, Some(0))], [Some(1), Some(0), Some(1)]);
+        let chosen = |wanted, avoid| table.consume_addr("a", wanted, |addr| addr != avoid).unwrap();
+        assert_eq!([chosen(0, ""), chosen(1, ""), chosen(7, "")], ["a:0", "a:1", "a:0"]);
+        assert_eq!([chosen(0, "a:0"), chosen(1, "a:1"), chosen(7, "a:0")], ["a:1", "a:0", "a:1"]);
         table.brokers.insert("a".into(), Arc::new([(0, "a:0".to_owned())].into()));
-        assert_eq!(chosen(0, Some(0)), Some(0));
+        assert_eq!(chosen(0, "a:0"), "a:0");
     }
 
     #[test]

@@ -2,78 +2,143 @@
 //! clock: `now` comes from the caller.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
-/// The requests that wait for a response. `W` is whatever waits: a channel in the driver, a number in tests.
+/// The requests that wait for a response, which is a `T`. A request is begun, then polled until it is over.
 #[derive(Debug)]
-pub struct Session<W> {
-    next_opaque: i32,
-    waiting: HashMap<i32, Waiting<W>>,
-    /// No waiting request's deadline is before this; it may be earlier than all of them.
+pub struct Session<T> {
+    last_opaque: i32,
+    requests: HashMap<i32, InFlight<T>, BuildHasherDefault<OpaqueHasher>>,
+    /// How many of them have no answer yet.
+    unanswered: usize,
+    /// No unanswered request's deadline is before this; it may be earlier than all of them.
     earliest: Option<Instant>,
+    /// A request was begun since the last [`take_asked`](Self::take_asked).
+    asked: bool,
     closed: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
-struct Waiting<W> {
+struct InFlight<T> {
     deadline: Instant,
-    waiter: W,
+    state: State<T>,
 }
 
-/// A request that was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// The number that its response will carry.
-    pub opaque: i32,
-    /// Its deadline is the earliest: a timer that was set for a later one must be set anew.
-    pub is_earliest: bool,
+#[derive(Debug)]
+enum State<T> {
+    Unanswered(Waker),
+    Answered(T),
+    Expired,
 }
 
-impl<W> Default for Session<W> {
+/// Why a request gets no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Its deadline passed.
+    Expired,
+    /// The connection ended, for this reason.
+    Closed(Arc<str>),
+}
+
+impl<T> Default for Session<T> {
     fn default() -> Self {
-        Self { next_opaque: 0, waiting: HashMap::new(), earliest: None, closed: None }
+        Self {
+            last_opaque: 0,
+            requests: HashMap::default(),
+            unanswered: 0,
+            earliest: None,
+            asked: false,
+            closed: None,
+        }
     }
 }
 
-impl<W> Session<W> {
-    /// A number for a request that wants no response.
-    pub fn next_opaque(&mut self) -> i32 {
-        self.next_opaque = self.next_opaque.wrapping_add(1);
-        self.next_opaque
-    }
-
-    /// Lets a request in, unless the connection has ended: then the waiter comes back with the cause.
+impl<T> Session<T> {
+    /// A number for a request: none that waits for a response has it.
     ///
     /// # Errors
-    /// The waiter and why the connection ended.
-    pub fn begin(&mut self, deadline: Instant, waiter: W) -> Result<Begun, (W, Arc<str>)> {
+    /// Why the connection ended, if it has.
+    pub fn next_opaque(&mut self) -> Result<i32, Arc<str>> {
         if let Some(cause) = &self.closed {
-            return Err((waiter, Arc::clone(cause)));
+            return Err(Arc::clone(cause));
         }
-        let mut opaque = self.next_opaque();
-        while self.waiting.contains_key(&opaque) {
-            opaque = self.next_opaque();
+        loop {
+            self.last_opaque = self.last_opaque.wrapping_add(1);
+            if !self.requests.contains_key(&self.last_opaque) {
+                return Ok(self.last_opaque);
+            }
         }
-        self.waiting.insert(opaque, Waiting { deadline, waiter });
-        let is_earliest = self.earliest.is_none_or(|earliest| deadline < earliest);
-        if is_earliest {
-            self.earliest = Some(deadline);
-        }
-        Ok(Begun { opaque, is_earliest })
     }
 
-    /// A response came: returns whoever waits for it. `None`: it came too late, or nobody asked.
-    pub fn complete(&mut self, opaque: i32) -> Option<W> {
-        self.waiting.remove(&opaque).map(|waiting| waiting.waiter)
+    /// Lets the request with that number in; `waker` is woken once it is over.
+    pub fn begin(&mut self, opaque: i32, deadline: Instant, waker: Waker) {
+        self.requests.insert(opaque, InFlight { deadline, state: State::Unanswered(waker) });
+        self.unanswered += 1;
+        self.asked = true;
+        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
     }
 
-    /// Takes out every request whose deadline has come.
-    pub fn expire(&mut self, now: Instant) -> Vec<W> {
-        let expired = self.waiting.extract_if(|_, waiting| waiting.deadline <= now);
-        let expired = expired.map(|(_, waiting)| waiting.waiter).collect();
-        self.earliest = self.waiting.values().map(|waiting| waiting.deadline).min();
-        expired
+    /// Whether a request is over: then it is forgotten, and its number may be used again.
+    pub fn poll(&mut self, opaque: i32, waker: &Waker) -> Poll<Result<T, Lost>> {
+        let cause = || Lost::Closed(self.closed.clone().unwrap_or_else(|| "forgotten".into()));
+        let Some(request) = self.requests.get_mut(&opaque) else { return Poll::Ready(Err(cause())) };
+        if let State::Unanswered(waiting) = &mut request.state {
+            if self.closed.is_none() {
+                waiting.clone_from(waker);
+                return Poll::Pending;
+            }
+            let lost = cause();
+            self.forget(opaque);
+            return Poll::Ready(Err(lost));
+        }
+        match self.requests.remove(&opaque).map(|request| request.state) {
+            Some(State::Answered(response)) => Poll::Ready(Ok(response)),
+            _ => Poll::Ready(Err(Lost::Expired)),
+        }
+    }
+
+    /// Nobody waits for that request any longer.
+    pub fn forget(&mut self, opaque: i32) {
+        if let Some(InFlight { state: State::Unanswered(_), .. }) = self.requests.remove(&opaque) {
+            self.unanswered -= 1;
+        }
+    }
+
+    /// A response came: returns who is to be woken.
+    ///
+    /// # Errors
+    /// The response, if it came too late or nobody asked.
+    pub fn complete(&mut self, opaque: i32, response: T) -> Result<Waker, T> {
+        let request = self.requests.get_mut(&opaque);
+        let Some(InFlight { state: state @ State::Unanswered(_), .. }) = request else {
+            return Err(response);
+        };
+        self.unanswered -= 1;
+        match std::mem::replace(state, State::Answered(response)) {
+            State::Unanswered(waker) => Ok(waker),
+            _ => unreachable!("it was matched a line above"),
+        }
+    }
+
+    /// Ends every request whose deadline has come, and adds who is to be woken to `wakers`.
+    pub fn expire(&mut self, now: Instant, wakers: &mut Vec<Waker>) {
+        if self.earliest.is_none_or(|earliest| now < earliest) {
+            return;
+        }
+        self.earliest = None;
+        for request in self.requests.values_mut() {
+            let State::Unanswered(_) = request.state else { continue };
+            if request.deadline > now {
+                let earliest = self.earliest.get_or_insert(request.deadline);
+                *earliest = request.deadline.min(*earliest);
+            } else if let State::Unanswered(waker) = std::mem::replace(&mut request.state, State::Expired) {
+                self.unanswered -= 1;
+                wakers.push(waker);
+            }
+        }
     }
 
     /// When [`expire`](Self::expire) is to be called next.
@@ -82,11 +147,24 @@ impl<W> Session<W> {
         self.earliest
     }
 
-    /// Ends the connection: returns everyone who waits, and refuses whoever comes. Only the first cause counts.
-    pub fn close(&mut self, cause: &Arc<str>) -> Vec<W> {
-        self.closed.get_or_insert_with(|| Arc::clone(cause));
+    /// Whether a request was begun since the last call.
+    pub fn take_asked(&mut self) -> bool {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Ends the connection: adds everyone who waits to `wakers`, and refuses whoever comes. Only the first cause counts:
+    /// false if there was one.
+    pub fn close(&mut self, cause: &Arc<str>, wakers: &mut Vec<Waker>) -> bool {
+        if self.closed.is_some() {
+            return false;
+        }
+        self.closed = Some(Arc::clone(cause));
         self.earliest = None;
-        self.waiting.drain().map(|(_, waiting)| waiting.waiter).collect()
+        wakers.extend(self.requests.values().filter_map(|request| match &request.state {
+            State::Unanswered(waker) => Some(waker.clone()),
+            _ => None,
+        }));
+        true
     }
 
     /// Why the connection ended, if it has.
@@ -95,63 +173,144 @@ impl<W> Session<W> {
         self.closed.as_ref()
     }
 
-    /// How many requests wait.
+    /// How many requests wait for a response.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.waiting.len()
+        self.unanswered
+    }
+}
+
+/// Spreads consecutive numbers over a table. They are our own, so that nobody can make them collide.
+#[derive(Debug, Default)]
+struct OpaqueHasher(u64);
+
+impl Hasher for OpaqueHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_i32(&mut self, opaque: i32) {
+        // The golden ratio: the table looks at the upper bits too.
+        self.0 = u64::from(opaque.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn noop() -> Waker {
+        Waker::noop().clone()
+    }
+
+    fn begin<T>(session: &mut Session<T>, deadline: Instant) -> i32 {
+        let opaque = session.next_opaque().unwrap();
+        session.begin(opaque, deadline, noop());
+        opaque
+    }
+
+    fn expired<T>(session: &mut Session<T>, now: Instant) -> usize {
+        let mut wakers = Vec::new();
+        session.expire(now, &mut wakers);
+        wakers.len()
+    }
 
     #[test]
     fn responses_find_their_requests_in_any_order() {
         let now = Instant::now();
         let mut session = Session::default();
-        let first = session.begin(now, "first").unwrap().opaque;
-        let second = session.begin(now, "second").unwrap().opaque;
-        assert_eq!(session.complete(second), Some("second"));
-        assert_eq!(session.complete(second), None);
-        assert_eq!(session.complete(first), Some("first"));
+        let first = begin(&mut session, now);
+        let second = begin(&mut session, now);
+        assert!(session.complete(second, "second").is_ok());
+        assert_eq!(session.complete(second, "again").unwrap_err(), "again");
+        assert_eq!(session.in_flight(), 1);
+        assert_eq!(session.poll(first, Waker::noop()), Poll::Pending);
+        assert_eq!(session.poll(second, Waker::noop()), Poll::Ready(Ok("second")));
+        assert!(session.complete(first, "first").is_ok());
+        assert_eq!(session.poll(first, Waker::noop()), Poll::Ready(Ok("first")));
+        assert_eq!(session.in_flight(), 0);
+        assert!(session.requests.is_empty());
     }
 
     #[test]
-    fn only_an_earlier_deadline_resets_the_timer() {
+    fn a_request_ends_at_its_deadline_and_not_before() {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
-        let mut session = Session::default();
-        assert!(session.begin(after(3), 3).unwrap().is_earliest);
-        assert!(!session.begin(after(4), 4).unwrap().is_earliest);
-        assert!(session.begin(after(1), 1).unwrap().is_earliest);
-        assert_eq!(session.expire(after(1)), [1]);
+        let mut session = Session::<()>::default();
+        let third = begin(&mut session, after(3));
+        begin(&mut session, after(4));
+        let first = begin(&mut session, after(1));
+        assert_eq!(session.next_deadline(), Some(after(1)));
+        assert_eq!(expired(&mut session, after(1)), 1);
+        assert_eq!(session.poll(first, Waker::noop()), Poll::Ready(Err(Lost::Expired)));
+        assert_eq!(session.poll(third, Waker::noop()), Poll::Pending);
         assert_eq!(session.next_deadline(), Some(after(3)));
-        let mut rest = session.expire(after(9));
-        rest.sort_unstable();
-        assert_eq!(rest, [3, 4]);
+        assert_eq!(expired(&mut session, after(9)), 2);
         assert_eq!(session.next_deadline(), None);
+        assert_eq!(session.in_flight(), 0);
     }
 
     #[test]
-    fn the_first_cause_ends_everyone_and_stays() {
+    fn a_response_that_comes_too_late_changes_nothing() {
         let now = Instant::now();
         let mut session = Session::default();
-        session.begin(now, 1).unwrap();
-        assert_eq!(session.close(&"reset".into()), [1]);
-        assert_eq!(session.close(&"later".into()), [0; 0]);
-        let (waiter, cause) = session.begin(now, 2).unwrap_err();
-        assert_eq!((waiter, &*cause), (2, "reset"));
+        let opaque = begin(&mut session, now);
+        assert_eq!(expired(&mut session, now), 1);
+        assert_eq!(session.complete(opaque, 1).unwrap_err(), 1);
+        assert_eq!(session.poll(opaque, Waker::noop()), Poll::Ready(Err(Lost::Expired)));
+        let forgotten = begin(&mut session, now);
+        session.forget(forgotten);
+        assert_eq!(session.complete(forgotten, 2).unwrap_err(), 2);
+        assert_eq!(session.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_first_cause_ends_everyone_once_and_stays() {
+        let now = Instant::now();
+        let count = Arc::new(Count::default());
+        let mut session = Session::default();
+        let waiting = session.next_opaque().unwrap();
+        session.begin(waiting, now, Arc::clone(&count).into());
+        let answered = begin(&mut session, now);
+        session.complete(answered, 7).unwrap();
+        let mut wakers = Vec::new();
+        let cause: Arc<str> = "reset".into();
+        assert!(session.close(&cause, &mut wakers));
+        assert!(!session.close(&"later".into(), &mut wakers));
+        wakers.drain(..).for_each(Waker::wake);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        let Poll::Ready(Err(Lost::Closed(told))) = session.poll(waiting, Waker::noop()) else { panic!() };
+        assert!(Arc::ptr_eq(&told, &cause), "the cause is shared");
+        assert_eq!(session.poll(answered, Waker::noop()), Poll::Ready(Ok(7)), "an answer that came counts");
+        assert_eq!(&*session.next_opaque().unwrap_err(), "reset");
     }
 
     #[test]
     fn numbers_in_use_are_not_given_out_again() {
         let now = Instant::now();
-        let mut session = Session { next_opaque: i32::MAX - 1, ..Session::default() };
-        let first = session.begin(now, ()).unwrap().opaque;
+        let mut session = Session::<()> { last_opaque: i32::MAX - 1, ..Session::default() };
+        let first = begin(&mut session, now);
         assert_eq!(first, i32::MAX);
-        session.next_opaque = first - 1;
-        assert_eq!(session.begin(now, ()).unwrap().opaque, i32::MIN);
+        session.last_opaque = first - 1;
+        assert_eq!(begin(&mut session, now), i32::MIN);
     }
 }

@@ -8,7 +8,7 @@ use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::request::OffsetResponse;
 
 use crate::cluster::Cluster;
-use crate::raw::{RawClient, frame};
+use crate::raw::{RawClient, request};
 use crate::wait::PATIENCE;
 
 /// How often the brokers are asked.
@@ -51,9 +51,6 @@ async fn committed(cluster: &Cluster, group: &str, topic: &str) -> Vec<i64> {
 
 async fn ask(addr: &str, code: i32, fields: &str) -> RemotingCommand {
     let mut client = RawClient::connect(addr).await;
-    let header = format!(
-        r#"{{"code":{code},"extFields":{fields},"flag":0,"language":"JAVA","opaque":1,"version":409}}"#
-    );
-    client.send(&frame(&header, b"")).await;
+    client.send(&request(code, 1, fields, b"")).await;
     client.answer().await.expect("an answer")
 }

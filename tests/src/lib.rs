@@ -19,6 +19,6 @@ pub use committed::until_committed;
 pub use faulty_peer::{Direction, FaultyPeer, Flow};
 pub use java::{Java, md5_of};
 pub use programs::BrokerProcess;
-pub use raw::{RawClient, frame, resident_bytes};
+pub use raw::{RawClient, frame, request, resident_bytes};
 pub use real::repository;
 pub use wait::{PATIENCE, eventually, within};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocketmq_protocol::command::RemotingCommand;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, within};
 
 /// A connection without a client.
 #[derive(Debug)]
@@ -20,6 +20,35 @@ impl RawClient {
     /// If nobody listens there.
     pub async fn connect(addr: &str) -> Self {
         Self(TcpStream::connect(addr).await.unwrap_or_else(|error| panic!("connect to {addr}: {error}")))
+    }
+
+    /// Connects with a receive buffer of 4 KiB, so that little of an answer that is not read fits into the kernel.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    pub async fn connect_slow(addr: &str) -> Self {
+        let connecting = async {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(4096)?;
+            socket.connect(addr.parse().map_err(std::io::Error::other)?).await
+        };
+        Self(connecting.await.unwrap_or_else(|error| panic!("connect to {addr}: {error}")))
+    }
+
+    /// Resets the connection.
+    pub fn reset(self) {
+        // It fails only for a connection that is gone already.
+        let _ = self.0.set_zero_linger();
+    }
+
+    /// Waits until an answer has begun to come, and leaves it where it is.
+    ///
+    /// # Panics
+    /// If none comes in time, or the peer closes the connection.
+    pub async fn answered(&mut self) {
+        let mut byte = [0];
+        let peeked = within("an answer", self.0.peek(&mut byte)).await;
+        assert_eq!(peeked.ok(), Some(1), "the peer has closed the connection");
     }
 
     /// Sends bytes. A peer that has closed the connection is no failure here: it shows in the answer.
@@ -69,6 +98,15 @@ pub fn frame(header: &str, body: &[u8]) -> Vec<u8> {
     frame.extend(header.as_bytes());
     frame.extend(body);
     frame
+}
+
+/// A request with those `extFields`, given as JSON, and that body.
+#[must_use]
+pub fn request(code: i32, opaque: i32, fields: &str, body: &[u8]) -> Vec<u8> {
+    let header = format!(
+        r#"{{"code":{code},"extFields":{fields},"flag":0,"language":"JAVA","opaque":{opaque},"version":409}}"#
+    );
+    frame(&header, body)
 }
 
 /// The memory that this process has in use, as the kernel counts it (VmRSS).

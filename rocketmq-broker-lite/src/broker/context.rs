@@ -1,7 +1,7 @@
 //! What the processors and the periodic tasks of one broker share.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
@@ -10,12 +10,12 @@ use rocketmq_protocol::request::NotifyConsumerIdsChanged;
 
 use super::pull_hold::PullHold;
 use crate::clock::Clock;
-use crate::config::{BrokerConfig, FlushDiskType};
+use crate::config::BrokerConfig;
 use crate::consumer_manager::ConsumerManager;
 use crate::consumer_offset::ConsumerOffsets;
 use crate::producer_manager::ProducerManager;
 use crate::schedule::Schedule;
-use crate::store::{FlushOutcome, MessageStore};
+use crate::store::MessageStore;
 use crate::subscription_group::SubscriptionGroupTable;
 use crate::topic::TopicTable;
 
@@ -79,25 +79,17 @@ impl Context {
     pub(crate) fn persist_all(&self) {
         self.topics.persist();
         self.groups.persist();
-        self.offsets.persist();
+        self.persist_offsets();
         self.persist_schedule();
     }
 
-    /// Writes how far the delay levels have come. With SYNC_FLUSH it does not run ahead of the disk: a message that was
-    /// acknowledged as safe must not get lost between its two places. May wait for the disk.
-    pub(crate) fn persist_schedule(&self) {
-        self.schedule.persist(|end_offset| {
-            self.config.flush_disk_type != FlushDiskType::SyncFlush || self.wait_until_flushed(end_offset)
-        });
+    /// Writes how far the groups have come. Waits for the disk.
+    pub(crate) fn persist_offsets(&self) {
+        self.offsets.persist(|| self.store.make_safe());
     }
 
-    fn wait_until_flushed(&self, end_offset: i64) -> bool {
-        let (sender, outcome) = mpsc::channel();
-        let done = move |outcome| {
-            // Nobody waits if the store was closed meanwhile.
-            let _ = sender.send(outcome);
-        };
-        self.store.when_flushed(end_offset, self.config.sync_flush_timeout, Box::new(done));
-        outcome.recv() == Ok(FlushOutcome::Flushed)
+    /// Writes how far the delay levels have come. Waits for the disk.
+    pub(crate) fn persist_schedule(&self) {
+        self.schedule.persist(|| self.store.make_safe());
     }
 }

@@ -125,7 +125,7 @@ fn open_tables(
     Ok((
         Arc::new(TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?),
         SubscriptionGroupTable::open(config.auto_create_subscription_group, dir.clone(), clock.clone())?,
-        ConsumerOffsets::open(dir)?,
+        ConsumerOffsets::open(dir, |topic, queue_id| store.max_offset(topic, queue_id))?,
         Schedule::open(levels, store)?,
     ))
 }
@@ -177,7 +177,7 @@ async fn listen(
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
             idle_timeout: config.server_channel_max_idle_time,
-            ..ConnectionConfig::default()
+            ..ListenerConfig::default().connection
         },
         max_connections: config.max_connections,
     };

@@ -23,9 +23,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &TaskTracker, stop: &Cancella
     spawn(context, tasks, stop, |context| async move { context.held.answer_woken(&context).await });
     spawn(context, tasks, stop, deliver_and_time_out);
     spawn(context, tasks, stop, expire_clients);
-    spawn(context, tasks, stop, move |context| {
-        persist(context, offsets, |context: &Context| context.offsets.persist())
-    });
+    spawn(context, tasks, stop, move |context| persist(context, offsets, Context::persist_offsets));
     spawn(context, tasks, stop, move |context| persist(context, delays, Context::persist_schedule));
 }
 

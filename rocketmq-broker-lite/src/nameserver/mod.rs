@@ -61,7 +61,7 @@ impl NameServer {
         let limits = ListenerConfig {
             connection: ConnectionConfig {
                 idle_timeout: config.server_channel_max_idle_time,
-                ..ConnectionConfig::default()
+                ..ListenerConfig::default().connection
             },
             max_connections: config.max_connections,
         };

@@ -1,10 +1,14 @@
-//! The file `checkpoint`: up to when log and consume queues surely are on disk.
+//! The file `checkpoint`: up to where log and consume queues surely are on disk.
 //!
 //! ```text
-//! log's time 8 | consume queues' time 8 | index's time 8 | more in 5.x, kept as it is | zeros to 4096
+//! log's time 8 | consume queues' time 8 | index's time 8 | more in 5.x, kept as it is | zeros to 256
+//! "rmq-safe" 8 | safe offset 8 | log's time 8 | consume queues' time 8 | CRC-32 of these four 4 | zeros to 4096
 //! ```
 //!
-//! Times are store timestamps in milliseconds since 1970, big-endian.
+//! All integers are big-endian; times are store timestamps in milliseconds since 1970. The first line is Java's, which
+//! leaves the second one as it is. Recovery goes by the *safe offset*: everything before it is on disk, with its consume
+//! queue units. It counts only beside the times with which it was written, so not once another broker has written its
+//! own. Times decide nothing: a clock may have been set back.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,8 +17,10 @@ use super::StoreError;
 use super::fs::Fs;
 
 const FILE_BYTES: u64 = 4096;
-/// Recovery starts that much before the times: appends take their timestamps before they are visible to a flush.
-const MARGIN_MS: i64 = 3000;
+/// Where our own line begins.
+const SAFE_AT: usize = 256;
+const SAFE_MARK: &[u8; 8] = b"rmq-safe";
+const SAFE_BYTES: usize = 32;
 
 /// What a checkpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,14 +29,11 @@ pub(super) struct Checkpoint {
     pub(super) log_timestamp: i64,
     /// So are their consume queue units.
     pub(super) queues_timestamp: i64,
+    /// Everything before this place in the log is on disk, with its units; `None` if it is not known.
+    pub(super) safe_offset: Option<i64>,
 }
 
 impl Checkpoint {
-    /// Where recovery may begin: everything stored up to then is in order.
-    pub(super) fn safe_timestamp(self) -> i64 {
-        self.log_timestamp.min(self.queues_timestamp).saturating_sub(MARGIN_MS).max(0)
-    }
-
     /// Reads the file; a missing or short one counts as zeros, so that recovery begins at the log's first file.
     ///
     /// # Errors
@@ -45,10 +48,15 @@ impl Checkpoint {
             let field = bytes.get(at..at + 8).and_then(|field| field.try_into().ok());
             field.map_or(0, i64::from_be_bytes)
         };
-        Ok(Self { log_timestamp: timestamp(0), queues_timestamp: timestamp(8) })
+        let (log_timestamp, queues_timestamp) = (timestamp(0), timestamp(8));
+        let safe_offset = Some(timestamp(SAFE_AT + 8)).filter(|offset| {
+            let line = safe_line(*offset, log_timestamp, queues_timestamp);
+            bytes.get(SAFE_AT..SAFE_AT + line.len()) == Some(&line[..])
+        });
+        Ok(Self { log_timestamp, queues_timestamp, safe_offset })
     }
 
-    /// Writes the two times and waits for the disk. What else is in the file stays.
+    /// Writes it and waits for the disk. What else is in the file stays.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -60,9 +68,24 @@ impl Checkpoint {
         bytes[8..].copy_from_slice(&self.queues_timestamp.to_be_bytes());
         file.set_len(FILE_BYTES).map_err(StoreError::io("extend", &path))?;
         file.write_at(&bytes, 0).map_err(StoreError::io("write", &path))?;
+        if let Some(offset) = self.safe_offset {
+            let line = safe_line(offset, self.log_timestamp, self.queues_timestamp);
+            file.write_at(&line, SAFE_AT as u64).map_err(StoreError::io("write", &path))?;
+        }
         file.sync_data().map_err(StoreError::io("sync", &path))?;
         fs.sync_dir(root_dir).map_err(StoreError::io("sync", root_dir))
     }
+}
+
+fn safe_line(offset: i64, log_timestamp: i64, queues_timestamp: i64) -> [u8; SAFE_BYTES + 4] {
+    let mut line = [0; SAFE_BYTES + 4];
+    line[..8].copy_from_slice(SAFE_MARK);
+    line[8..16].copy_from_slice(&offset.to_be_bytes());
+    line[16..24].copy_from_slice(&log_timestamp.to_be_bytes());
+    line[24..32].copy_from_slice(&queues_timestamp.to_be_bytes());
+    let crc = crc32fast::hash(&line[..SAFE_BYTES]);
+    line[SAFE_BYTES..].copy_from_slice(&crc.to_be_bytes());
+    line
 }
 
 /// Whether the file `abort` is there: the last start did not end well.
@@ -111,10 +134,9 @@ mod tests {
         let file = directory.path().join("checkpoint");
         assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), Checkpoint::default());
         fs::write(&file, [7; 48]).unwrap();
-        let checkpoint = Checkpoint { log_timestamp: 10_000, queues_timestamp: 9_000 };
+        let checkpoint = Checkpoint { log_timestamp: 10_000, queues_timestamp: 9_000, safe_offset: Some(77) };
         checkpoint.write(&OsFs, directory.path()).unwrap();
         assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), checkpoint);
-        assert_eq!(checkpoint.safe_timestamp(), 6_000);
         let bytes = fs::read(&file).unwrap();
         assert_eq!((bytes.len(), &bytes[16..48]), (4096, &[7; 32][..]));
     }
@@ -124,7 +146,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for length in 0..16 {
             fs::write(directory.path().join("checkpoint"), vec![1; length]).unwrap();
-            assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap().safe_timestamp(), 0);
+            let read = Checkpoint::read(&OsFs, directory.path()).unwrap();
+            assert_eq!(read.safe_offset, None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_safe_offset_counts_only_beside_the_times_it_was_written_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoint");
+        let checkpoint = Checkpoint { log_timestamp: 10_000, queues_timestamp: 9_000, safe_offset: Some(77) };
+        checkpoint.write(&OsFs, directory.path()).unwrap();
+        let whole = fs::read(&file).unwrap();
+        for at in [0, 7, 8, 15, 256, 264, 271, 272, 288, 291] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            fs::write(&file, changed).unwrap();
+            assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap().safe_offset, None, "byte {at}");
         }
     }
 }

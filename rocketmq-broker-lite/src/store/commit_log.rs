@@ -41,8 +41,16 @@ pub(super) struct Writer {
     pub(super) closed: bool,
 }
 
+impl Writer {
+    /// Where the next record goes.
+    pub(super) fn end(&self) -> i64 {
+        self.end
+    }
+}
+
 impl CommitLog {
-    /// The files that are there; [`end_at`](Self::end_at) says what they hold.
+    /// The files that are there; [`end_at`](Self::end_at) says what they hold. After a crash files may be torn from the
+    /// place on that the disk was not known to have.
     ///
     /// # Errors
     /// A file has a wrong size or is missing.
@@ -50,10 +58,11 @@ impl CommitLog {
         store: &StoreDir,
         dir: PathBuf,
         file_size: u64,
+        torn_from: Option<i64>,
         zeroes_ahead: bool,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            files: FileQueue::load(store, dir, file_size)?,
+            files: FileQueue::load(store, dir, file_size, torn_from)?,
             writer: Mutex::new(Writer { end: 0, segment: None, zeroed: 0, closed: false }),
             published: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
@@ -173,20 +182,15 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Ends the log at a place: what lies behind it becomes a hole. `timestamp` is when the last record was stored. The
-    /// disk is known to have everything before `flushed`.
-    ///
-    /// # Errors
-    /// A file cannot be cut.
-    pub(super) fn end_at(&self, end: i64, flushed: i64, timestamp: i64) -> Result<(), StoreError> {
-        self.files.truncate(end)?;
+    /// Says what recovery found: the log ends at `end`, its last record was stored at `timestamp`, and the disk is known
+    /// to have everything before `flushed`.
+    pub(super) fn end_at(&self, end: i64, flushed: i64, timestamp: i64) {
         let mut writer = self.lock();
         writer.end = end;
         writer.segment = None;
         self.last_timestamp.store(timestamp, Ordering::Release);
         self.published.store(end, Ordering::Release);
         self.flushed.store(flushed, Ordering::Release);
-        Ok(())
     }
 }
 

@@ -120,6 +120,16 @@ impl ConsumeQueue {
         self.max.load(Ordering::Acquire)
     }
 
+    /// The first unit that a file could hold.
+    pub(super) fn begins(&self) -> i64 {
+        self.files.range().map_or(0, |(start, _)| start / UNIT)
+    }
+
+    /// Whether it has no unit yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.max() == 0
+    }
+
     /// How many units one file holds.
     pub(super) fn units_per_file(&self) -> i64 {
         self.files.size() / UNIT
@@ -256,22 +266,41 @@ impl ConsumeQueue {
 
 /// What recovery does to a queue, before anyone else uses it.
 impl ConsumeQueue {
-    /// Keeps the units of records that lie before `log_offset`, and no hole or nonsense. What is kept counts as being on
-    /// disk.
+    /// Keeps the units of records that lie before `log_offset`, and no hole or nonsense. `is_true` says whether the
+    /// log has the record that a unit points to.
     ///
     /// # Errors
     /// A file cannot be read or cut.
-    pub(super) fn cut(&self, log_offset: i64) -> Result<(), StoreError> {
+    pub(super) fn cut(
+        &self,
+        log_offset: i64,
+        is_true: &dyn Fn(&QueueEntry) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         self.write_out()?;
         let Some((start, end)) = self.files.range() else { return Ok(()) };
-        self.restart_at(end / UNIT);
-        let kept = self.partition_point(start / UNIT, end / UNIT, |entry| {
-            Ok(entry.is_written() && entry.physical_offset < log_offset)
-        })?;
-        self.rewind(kept)?;
-        self.lock().synced = kept;
+        let (start, end) = (start / UNIT, end / UNIT);
+        self.restart_at(end);
+        let is_kept = |entry: &QueueEntry| entry.is_written() && entry.physical_offset < log_offset;
+        let mut kept = self.partition_point(start, end, |entry| Ok(is_kept(entry)))?;
+        if let Some(last) = self.entry(kept - 1)?.filter(|_| kept > start)
+            && !is_true(&last)?
+        {
+            // What lies behind the good units may look like one: it has led the search astray.
+            kept = self.partition_point(start, end, |entry| Ok(is_kept(entry) && is_true(entry)?))?;
+        }
+        let behind = self.entry(kept)?;
+        if behind.is_some_and(|entry| entry.encode() != [0; UNIT_BYTES]) {
+            self.files.truncate(kept * UNIT)?;
+        }
+        self.restart_at(kept);
         self.files.close_handles();
         Ok(())
+    }
+
+    /// What is there is on disk.
+    pub(super) fn is_on_disk(&self) {
+        let mut tail = self.lock();
+        tail.synced = tail.written;
     }
 
     /// Makes `queue_offset` the next one: what lies from there on goes, what is missing before it becomes blank.
@@ -308,7 +337,7 @@ impl ConsumeQueue {
     /// # Errors
     /// A file cannot be read.
     pub(super) fn find_min(&self, log_start: i64) -> Result<(), StoreError> {
-        let begins = self.files.range().map_or(0, |(start, _)| start / UNIT);
+        let begins = self.begins();
         let min = self.partition_point(begins, self.max(), |entry| {
             Ok(entry.is_blank() || entry.physical_offset < log_start)
         })?;

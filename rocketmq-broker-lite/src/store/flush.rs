@@ -155,15 +155,20 @@ pub(super) fn when_flushed(inner: &Inner, end_offset: i64, timeout: Duration, do
 
 fn run_log(inner: &Inner) {
     while wait_for_log_work(inner) {
-        if inner.poisoned().is_none()
-            && let Err(error) = inner.log.sync()
-        {
-            inner.poison(error);
-        }
-        match inner.poisoned() {
-            Some(_) => inner.flusher.fail_all(),
-            None => inner.flusher.answer_flushed(inner.log.flushed_offset()),
-        }
+        flush_log(inner);
+    }
+}
+
+/// Syncs the log, and answers those who waited for what is on disk then.
+pub(super) fn flush_log(inner: &Inner) {
+    if inner.poisoned().is_none()
+        && let Err(error) = inner.log.sync()
+    {
+        inner.poison(error);
+    }
+    match inner.poisoned() {
+        Some(_) => inner.flusher.fail_all(),
+        None => inner.flusher.answer_flushed(inner.log.flushed_offset()),
     }
 }
 
@@ -278,10 +283,14 @@ fn sleep_unless<'a>(
 /// Writes consume queues; if `thorough`, syncs them all and then writes the checkpoint.
 pub(super) fn flush_queues(inner: &Inner, thorough: bool) -> Result<(), StoreError> {
     let queues_timestamp = inner.log.last_timestamp();
+    // Under the log's lock: what lies before has its units in the queues, in memory at least.
+    let dispatched = inner.log.lock().end();
     inner.queues.flush(if thorough { 0 } else { QUEUE_LEAST_BYTES })?;
     if !thorough {
         return Ok(());
     }
-    let checkpoint = Checkpoint { log_timestamp: inner.log.flushed_timestamp(), queues_timestamp };
+    let log_timestamp = inner.log.flushed_timestamp();
+    let safe_offset = Some(dispatched.min(inner.log.flushed_offset()));
+    let checkpoint = Checkpoint { log_timestamp, queues_timestamp, safe_offset };
     checkpoint.write(&*inner.dir.fs, &inner.dir.root)
 }

@@ -27,6 +27,7 @@ mod error;
 mod flush;
 pub(crate) mod fs;
 mod lock;
+mod log_reader;
 mod memory;
 mod message;
 mod pull;
@@ -34,10 +35,11 @@ mod queue_table;
 mod recovery;
 mod search;
 mod segment;
+mod set_aside;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -61,6 +63,9 @@ use recovery::Recovery;
 
 use crate::clock::Clock;
 
+/// How long a table's save waits for the log.
+const SAFE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Called for each message once it can be read, outside the store's locks, on the thread that appended it.
 pub(crate) type Arrivals = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
 
@@ -74,8 +79,8 @@ pub(crate) type FlushDone = Box<dyn FnOnce(FlushOutcome) + Send>;
 /// killed process would.
 pub(crate) struct MessageStore {
     inner: Arc<Inner>,
-    /// Empty once the store is closed.
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// `None` once the store is closed.
+    threads: Mutex<Option<Vec<JoinHandle<()>>>>,
 }
 
 /// What the store's threads share with it.
@@ -112,19 +117,42 @@ impl MessageStore {
         arrivals: Arrivals,
         fs: Arc<dyn Fs>,
     ) -> Result<Arc<Self>, StoreError> {
+        let inner = Self::recover(config, clock, arrivals, fs)?;
+        let threads = Mutex::new(Some(flush::start(&inner)?));
+        Ok(Arc::new(Self { inner, threads }))
+    }
+
+    /// A store whose caller does what the flush threads would do.
+    #[cfg(test)]
+    fn open_without_threads(
+        config: StoreConfig,
+        clock: Clock,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let inner = Self::recover(config, clock, Box::new(|_| {}), fs)?;
+        Ok(Arc::new(Self { inner, threads: Mutex::new(Some(Vec::new())) }))
+    }
+
+    fn recover(
+        config: StoreConfig,
+        clock: Clock,
+        arrivals: Arrivals,
+        fs: Arc<dyn Fs>,
+    ) -> Result<Arc<Inner>, StoreError> {
         let dir = StoreDir { fs, root: config.root_dir.clone() };
         let root = &dir.root;
         let lock = dir.fs.lock(root)?;
         let clean = !checkpoint::is_aborted(&*dir.fs, root)?;
         let checkpoint = Checkpoint::read(&*dir.fs, root)?;
+        let torn_from = if clean { None } else { checkpoint.safe_offset };
         let sync_flush = config.flush_disk_type == FlushDiskType::SyncFlush;
         let log_size = config.mapped_file_size_commit_log;
-        let log = CommitLog::load(&dir, root.join("commitlog"), log_size, sync_flush)?;
+        let log = CommitLog::load(&dir, root.join("commitlog"), log_size, torn_from, sync_flush)?;
         let queue_size = config.mapped_file_size_consume_queue;
         let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
-        Recovery { log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
+        Recovery { store: &dir, log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
         let inner = Arc::new(Inner {
             config,
             clock,
@@ -137,8 +165,12 @@ impl MessageStore {
             cached_log_bytes: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
         });
-        let threads = Mutex::new(flush::start(&inner)?);
-        Ok(Arc::new(Self { inner, threads }))
+        if !clean || checkpoint.safe_offset.is_none() {
+            // The next crash need not go through this part of the log again.
+            inner.log.sync()?;
+            flush::flush_queues(&inner, true)?;
+        }
+        Ok(inner)
     }
 
     /// Stores a message. It can be read, and survives the end of the process, when this returns; to survive the end of
@@ -166,6 +198,22 @@ impl MessageStore {
     /// or ends. Everyone who waits is answered by the same sync.
     pub(crate) fn when_flushed(&self, end_offset: i64, timeout: Duration, done: FlushDone) {
         flush::when_flushed(&self.inner, end_offset, timeout, done);
+    }
+
+    /// Waits until the disk has everything that the log holds now. False if the store fails or ends, or if it takes longer
+    /// than 5 s.
+    pub(crate) fn make_safe(&self) -> bool {
+        #[cfg(test)]
+        if self.threads.lock().is_ok_and(|threads| threads.as_ref().is_some_and(Vec::is_empty)) {
+            flush::flush_log(&self.inner);
+        }
+        let (sender, outcome) = mpsc::channel();
+        let done = move |outcome| {
+            // Nobody waits if the store was closed meanwhile.
+            let _ = sender.send(outcome);
+        };
+        self.when_flushed(self.inner.log.max_offset(), SAFE_TIMEOUT, Box::new(done));
+        outcome.recv() == Ok(FlushOutcome::Flushed)
     }
 
     /// Reads messages from `offset` on, as many as are there and wanted: at most `max_messages` and `max_bytes` (but the
@@ -272,9 +320,9 @@ impl MessageStore {
     /// False if they were stopped before.
     fn stop_threads(&self) -> bool {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = !threads.is_empty();
+        let running = threads.is_some();
         self.inner.flusher.stop();
-        for handle in threads.drain(..) {
+        for handle in threads.take().into_iter().flatten() {
             // The last owner may have been in a callback, on a thread that cannot wait for itself.
             if handle.thread().id() != thread::current().id() && handle.join().is_err() {
                 tracing::error!("a flush thread ended in a panic");

@@ -12,6 +12,7 @@ use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
 use super::dir::StoreDir;
 use super::fs::Fs;
 use super::segment::FileQueue;
+use super::set_aside::set_aside;
 
 /// The consume queues of one directory.
 pub(super) struct QueueTable {
@@ -22,6 +23,7 @@ pub(super) struct QueueTable {
     topics: DashMap<ByteString, Vec<Arc<ConsumeQueue>>>,
     /// Queues with units that the disk may lack.
     unsynced: Mutex<Vec<Arc<ConsumeQueue>>>,
+    set_aside: Mutex<Vec<Arc<ConsumeQueue>>>,
 }
 
 impl QueueTable {
@@ -32,19 +34,40 @@ impl QueueTable {
     pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
         let unit = UNIT_BYTES as u64;
         let file_size = (file_size / unit).max(1) * unit;
-        let table =
-            Self { store: store.clone(), dir, file_size, topics: DashMap::new(), unsynced: Mutex::default() };
+        let table = Self {
+            store: store.clone(),
+            dir,
+            file_size,
+            topics: DashMap::new(),
+            unsynced: Mutex::default(),
+            set_aside: Mutex::default(),
+        };
         for (topic, topic_dir) in subdirectories(&*store.fs, &table.dir)? {
             for (name, dir) in subdirectories(&*store.fs, &topic_dir)? {
                 match name.parse() {
-                    Ok(queue_id) => {
-                        drop(table.insert(&topic, queue_id, FileQueue::load(store, dir, file_size)?))
-                    }
+                    Ok(queue_id) => table.load_queue(&topic, queue_id, dir)?,
                     Err(_) => tracing::warn!(path = %dir.display(), "not a consume queue, left alone"),
                 }
             }
         }
         Ok(table)
+    }
+
+    /// Takes in what a directory holds. Files that cannot be a queue are set aside, and the queue is built again.
+    fn load_queue(&self, topic: &str, queue_id: i32, dir: PathBuf) -> Result<(), StoreError> {
+        let store = &self.store;
+        match FileQueue::load(store, dir.clone(), self.file_size, None) {
+            Ok(files) => drop(self.insert(topic, queue_id, files)),
+            Err(error @ StoreError::Damaged { .. }) => {
+                let kept = set_aside(store, &dir)?;
+                tracing::error!(%error, kept = %kept.display(), "a consume queue was set aside");
+                let files = FileQueue::new(store, dir, self.file_size);
+                let queue = self.insert(topic, queue_id, files);
+                self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// A queue that is there.
@@ -73,9 +96,16 @@ impl QueueTable {
         Ok(())
     }
 
-    /// All queues.
+    /// The queues whose files were set aside when they were loaded.
+    pub(super) fn take_set_aside(&self) -> Vec<Arc<ConsumeQueue>> {
+        std::mem::take(&mut *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All queues, in order.
     pub(super) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
-        self.topics.iter().flat_map(|topic| topic.value().clone()).collect()
+        let mut queues: Vec<_> = self.topics.iter().flat_map(|topic| topic.value().clone()).collect();
+        queues.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
+        queues
     }
 
     /// Whether the disk may lack something.

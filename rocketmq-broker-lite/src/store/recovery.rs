@@ -1,31 +1,36 @@
 //! What happens at start: find the log's end, and bring the consume queues in line with it.
 //!
-//! After a clean end the last three files of the log are checked, and the queues lack at most what was never written.
-//! After a crash the checkpoint tells which file of the log begins with messages that surely are on disk with their
-//! units; from there on the queues are built again. If a queue turns out to lack earlier units too, all are built again
-//! from the whole log.
+//! The checkpoint's safe offset says what surely is on disk, with its units. After a crash the log is read from there on:
+//! it ends where the records end, and units from there on are put again. After a clean end the last three files of the
+//! log are checked, with their units. A queue that lacks earlier units is built again from the whole log, by itself.
+//! Without a safe offset, as after a crash of Java's broker, everything is read: times prove nothing, since a clock can
+//! be set back.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use rocketmq_protocol::message::record::{BLANK_BYTES, Record, RecordError};
+use rocketmq_protocol::body::json;
+use rocketmq_protocol::message::record::Record;
 
 use super::checkpoint::Checkpoint;
 use super::commit_log::CommitLog;
-use super::consume_queue::{ConsumeQueue, QueueEntry};
+use super::config_file;
+use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
 use super::dispatch::{is_queued, is_storable_topic, tags_code};
+use super::log_reader::LogReader;
 use super::queue_table::QueueTable;
-use super::{DelayLevels, StoreError};
+use super::{DelayLevels, StoreDir, StoreError};
 
-/// After a clean end so many files are checked.
+/// After a clean end this many files are checked.
 const CHECKED_FILES: i64 = 3;
-/// The log is read in pieces of this size.
-const PIECE_BYTES: usize = 256 << 10;
-/// An offset above this is nonsense: its unit would lie beyond what a place can say.
-const MAX_QUEUE_OFFSET: i64 = i64::MAX / 64;
+/// Units are compared in pieces of this many.
+const UNITS_AT_ONCE: usize = 256;
 
 /// What recovery works on.
 pub(super) struct Recovery<'a> {
+    /// Where the topics' settings are.
+    pub(super) store: &'a StoreDir,
     /// The log.
     pub(super) log: &'a CommitLog,
     /// The consume queues.
@@ -38,20 +43,27 @@ pub(super) struct Recovery<'a> {
     pub(super) clean: bool,
 }
 
-/// Which part of the log is read, and from where on units are put into queues.
+/// Which part of the log is read.
 struct Plan {
     start: i64,
-    dispatch_from: i64,
+    /// Queues of topics whose records lie before this are there, or were deleted.
+    settled_before: i64,
     /// A queue may begin anywhere: there is nothing earlier to read.
     whole_log: bool,
 }
 
-/// What reading the log ended with.
-enum Scanned {
-    /// The place behind the last good record, and when it was stored if there is any.
-    End(i64, Option<i64>),
-    /// A queue lacks units of records before the plan's part.
-    QueueLacksUnits,
+/// What reading the log has shown so far.
+struct Scan<'a> {
+    plan: Plan,
+    /// Queues that lack earlier units.
+    lacking: BTreeMap<(String, i32), Arc<ConsumeQueue>>,
+    /// Topics that have settings; `None` if it is not known.
+    known_topics: Option<HashSet<String>>,
+    /// A piece of each queue, for comparing.
+    pieces: HashMap<*const ConsumeQueue, (i64, Vec<u8>)>,
+    /// Units that were not what the log says.
+    wrong_units: u64,
+    recovery: &'a Recovery<'a>,
 }
 
 impl Recovery<'_> {
@@ -60,20 +72,22 @@ impl Recovery<'_> {
     /// # Errors
     /// A file cannot be read, written or cut.
     pub(super) fn run(&self) -> Result<(), StoreError> {
-        let Some((log_start, _)) = self.log.files().range() else { return self.clear_queues() };
-        let plan = self.plan(log_start)?;
-        let (flushed, mut scanned) = (plan.start, self.scan(&plan)?);
-        if matches!(scanned, Scanned::QueueLacksUnits) {
-            tracing::warn!("a consume queue lacks units; all are built again from the log");
-            self.cut_queues(log_start)?;
-            scanned = self.scan(&Plan { start: log_start, dispatch_from: log_start, whole_log: true })?;
-        }
-        let Scanned::End(end, timestamp) = scanned else { return Ok(()) };
-        if self.clean {
+        let Some((log_start, log_end)) = self.log.files().range() else { return self.clear_queues() };
+        let safe = self.checkpoint.safe_offset.filter(|safe| (log_start..=log_end).contains(safe));
+        let plan = self.plan(log_start, log_end, safe)?;
+        let start = plan.start;
+        let mut scan = Scan::new(self, plan);
+        let (end, timestamp) = scan.read_from(start)?;
+        scan.report();
+        let as_closed = self.clean && safe == Some(end);
+        if !as_closed {
             self.cut_queues(end)?;
+            self.log.files().truncate(end)?;
         }
-        let timestamp = timestamp.unwrap_or(self.checkpoint.log_timestamp);
-        self.log.end_at(end, if self.clean { end } else { flushed.min(end) }, timestamp)?;
+        let lacking = std::mem::take(&mut scan.lacking);
+        self.build_again(lacking, log_start, end)?;
+        let flushed = if self.clean { end } else { safe.unwrap_or(log_start).min(end) };
+        self.log.end_at(end, flushed, timestamp.unwrap_or(self.checkpoint.log_timestamp));
         self.log.files().close_handles();
         for queue in self.queues.all() {
             queue.find_min(log_start)?;
@@ -87,178 +101,234 @@ impl Recovery<'_> {
         self.queues.all().iter().try_for_each(|queue| queue.clear())
     }
 
+    /// Keeps the units of records before a place in the log; the disk is known to have them.
+    fn keep_safe_units(&self, log_offset: i64) -> Result<(), StoreError> {
+        self.cut_queues(log_offset)?;
+        self.queues.all().iter().for_each(|queue| queue.is_on_disk());
+        Ok(())
+    }
+
+    /// Keeps the units of records before a place in the log.
     fn cut_queues(&self, log_offset: i64) -> Result<(), StoreError> {
-        self.queues.all().iter().try_for_each(|queue| queue.cut(log_offset))
+        self.queues.all().iter().try_for_each(|queue| self.cut_queue(queue, log_offset))
     }
 
-    fn plan(&self, log_start: i64) -> Result<Plan, StoreError> {
-        if !self.clean {
-            let start = self.last_safe_file(log_start)?;
-            self.cut_queues(start)?;
-            return Ok(Plan { start, dispatch_from: start, whole_log: start == log_start });
-        }
-        self.cut_queues(i64::MAX)?;
-        let mut dispatch_from = log_start;
-        for queue in self.queues.all() {
-            dispatch_from = dispatch_from.max(queue.log_end()?.unwrap_or(log_start));
-        }
-        let (_, log_end) = self.log.files().range().unwrap_or((log_start, log_start));
+    fn cut_queue(&self, queue: &ConsumeQueue, log_offset: i64) -> Result<(), StoreError> {
+        queue.cut(log_offset, &|entry| self.is_true(queue, entry))
+    }
+
+    fn plan(&self, log_start: i64, log_end: i64, safe: Option<i64>) -> Result<Plan, StoreError> {
         let size = self.log.file_size();
-        let start = (log_end - CHECKED_FILES * size).min(dispatch_from - dispatch_from % size).max(log_start);
-        Ok(Plan { start, dispatch_from, whole_log: dispatch_from == log_start })
-    }
-
-    /// The start of the last file whose first record, and thus all before it, was stored when the checkpoint says that
-    /// everything is on disk; the first file if there is none.
-    fn last_safe_file(&self, log_start: i64) -> Result<i64, StoreError> {
-        let (_, end) = self.log.files().range().unwrap_or((log_start, log_start));
-        let mut start = end - self.log.file_size();
-        while start > log_start {
-            // The whole record is checked: a torn one may say that it is as old as it likes.
-            let mut reader = LogReader::new(self.log, start);
-            let first = reader.next_record()?.filter(|record| record.physical_offset == start);
-            let safe = 1..=self.checkpoint.safe_timestamp();
-            if first.is_some_and(|record| safe.contains(&record.store_timestamp)) {
-                break;
-            }
-            start -= self.log.file_size();
+        if !self.clean {
+            let settled_before = safe.unwrap_or(log_start);
+            self.keep_safe_units(settled_before)?;
+            // From the beginning of the file: what was safe is checked, too.
+            let start = ((settled_before - 1) / size * size).max(log_start);
+            return Ok(Plan { start, settled_before, whole_log: start == log_start });
         }
-        Ok(start)
-    }
-
-    fn scan(&self, plan: &Plan) -> Result<Scanned, StoreError> {
-        let mut reader = LogReader::new(self.log, plan.start);
-        let mut last_timestamp = None;
-        while let Some(record) = reader.next_record()? {
-            if is_queued(record.sys_flag) && !self.dispatch(&record, plan)? {
-                return Ok(Scanned::QueueLacksUnits);
-            }
-            last_timestamp = Some(record.store_timestamp);
+        self.keep_safe_units(i64::MAX)?;
+        let mut settled_before = safe.unwrap_or(log_start);
+        for queue in self.queues.all() {
+            settled_before = settled_before.max(queue.log_end()?.unwrap_or(log_start));
         }
-        Ok(Scanned::End(reader.position, last_timestamp))
+        let start = (log_end - CHECKED_FILES * size).max(log_start);
+        // Java's broker may have been closed before its queues had everything.
+        let start = if safe.is_some() { start } else { start.min(settled_before - settled_before % size) };
+        Ok(Plan { start, settled_before, whole_log: start == log_start })
     }
 
-    /// Puts a record's unit into its queue. False if that queue lacks units of earlier records.
-    fn dispatch(&self, record: &Record<'_>, plan: &Plan) -> Result<bool, StoreError> {
-        let topic = String::from_utf8_lossy(record.topic);
-        if !is_storable_topic(&topic) {
-            tracing::warn!(
-                ?topic,
-                offset = record.physical_offset,
-                "a record's topic is no name, passed over"
-            );
+    /// Whether the log has the record that a unit points to. A unit of a record that was deleted may be true.
+    fn is_true(&self, queue: &ConsumeQueue, entry: &QueueEntry) -> Result<bool, StoreError> {
+        if entry.is_blank() || entry.physical_offset < self.log.min_offset() {
             return Ok(true);
         }
-        let queue = self.queues.find_or_create(&topic, record.queue_id);
-        if record.physical_offset < plan.dispatch_from {
-            return Ok(record.queue_offset < queue.max());
-        }
-        match record.queue_offset.cmp(&queue.max()) {
-            Ordering::Greater if !plan.whole_log => return Ok(false),
-            Ordering::Equal => {}
-            // The newer record counts: its topic was deleted and made again.
-            Ordering::Less | Ordering::Greater => queue.move_to(record.queue_offset)?,
-        }
-        self.put(&queue, record)?;
-        Ok(true)
+        let mut reader = LogReader::new(self.log, entry.physical_offset);
+        Ok(reader.record_here(entry.size)?.is_some_and(|record| {
+            record.queue_offset == entry.queue_offset
+                && record.queue_id == queue.queue_id
+                && record.topic == queue.topic.as_bytes()
+        }))
     }
 
-    fn put(&self, queue: &Arc<ConsumeQueue>, record: &Record<'_>) -> Result<(), StoreError> {
-        let entry = QueueEntry {
+    fn build_again(
+        &self,
+        queues: BTreeMap<(String, i32), Arc<ConsumeQueue>>,
+        log_start: i64,
+        end: i64,
+    ) -> Result<(), StoreError> {
+        if queues.is_empty() {
+            return Ok(());
+        }
+        for ((topic, queue_id), queue) in &queues {
+            tracing::warn!(topic, queue_id, "the consume queue is built again from the whole log");
+            queue.clear()?;
+        }
+        let mut reader = LogReader::new(self.log, log_start);
+        while let Some(record) = reader.next_record()?.filter(|record| record.physical_offset < end) {
+            if !is_queued(record.sys_flag) {
+                continue;
+            }
+            let key = (String::from_utf8_lossy(record.topic).into_owned(), record.queue_id);
+            if let Some(queue) = queues.get(&key) {
+                if record.queue_offset != queue.max() || queue.is_empty() {
+                    queue.move_to(record.queue_offset)?;
+                }
+                self.queues.put(queue, &self.unit(&record))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unit(&self, record: &Record<'_>) -> QueueEntry {
+        QueueEntry {
             queue_offset: record.queue_offset,
             physical_offset: record.physical_offset,
             size: i32::try_from(record.encoded_len()).unwrap_or(i32::MAX),
             tags_code: tags_code(record, self.delay_levels),
-        };
-        self.queues.put(queue, &entry)
-    }
-}
-
-/// Reads good records in the order of the log.
-pub(super) struct LogReader<'a> {
-    log: &'a CommitLog,
-    /// The place of the next record.
-    position: i64,
-    /// A piece of the log ...
-    bytes: Vec<u8>,
-    /// ... and where in it the next record begins.
-    at: usize,
-}
-
-impl<'a> LogReader<'a> {
-    /// Begins at a record's place.
-    pub(super) fn new(log: &'a CommitLog, position: i64) -> Self {
-        Self { log, position, bytes: Vec::new(), at: 0 }
-    }
-
-    /// The next record; `None` where the next bytes are none.
-    pub(super) fn next_record(&mut self) -> Result<Option<Record<'_>>, StoreError> {
-        let size = loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            match Record::parse(rest) {
-                Ok(record) if is_good(&record, rest, self.position) => {
-                    let size = record.encoded_len();
-                    if looks_torn(&record) && !self.is_followed(size)? {
-                        return Ok(None);
-                    }
-                    break size;
-                }
-                Err(RecordError::Truncated { wanted_bytes, .. }) => {
-                    if !self.read_more(wanted_bytes)? {
-                        return Ok(None);
-                    }
-                }
-                Err(RecordError::Blank) => {
-                    if !self.enter_next_file() {
-                        return Ok(None);
-                    }
-                }
-                Ok(_) | Err(_) => return Ok(None),
-            }
-        };
-        let start = self.at;
-        self.at += size;
-        self.position += i64::try_from(size).unwrap_or_default();
-        Ok(Record::parse(&self.bytes[start..]).ok())
-    }
-
-    /// Reads from the present place on, at least `wanted_bytes`. False if the file holds no more than is here already.
-    fn read_more(&mut self, wanted_bytes: usize) -> Result<bool, StoreError> {
-        let had = self.bytes.len().saturating_sub(self.at);
-        self.bytes.clear();
-        self.at = 0;
-        self.log.files().read(&mut self.bytes, wanted_bytes.max(PIECE_BYTES), self.position)?;
-        Ok(self.bytes.len() > had)
-    }
-
-    /// Whether behind a record of that size there is something.
-    fn is_followed(&self, size: usize) -> Result<bool, StoreError> {
-        let (mut head, behind) = (Vec::new(), self.position + i64::try_from(size).unwrap_or_default());
-        self.log.files().read(&mut head, BLANK_BYTES, behind)?;
-        Ok(head.iter().any(|byte| *byte != 0))
-    }
-
-    /// False if there is no next file.
-    fn enter_next_file(&mut self) -> bool {
-        let next = self.position - self.position % self.log.file_size() + self.log.file_size();
-        if self.log.files().find(next).is_none() {
-            return false;
         }
-        self.position = next;
-        self.bytes.clear();
-        self.at = 0;
-        true
+    }
+
+    /// The topics of `topics.json`; `None` if that says nothing.
+    fn known_topics(&self) -> Option<HashSet<String>> {
+        let path = self.store.root.join("config/topics.json");
+        let valid = |bytes: &[u8]| json::from_slice::<Topics>(bytes).is_ok();
+        let bytes = config_file::load(&*self.store.fs, &path, valid).ok()??;
+        let topics: Topics = json::from_slice(&bytes).ok()?;
+        Some(topics.topic_config_table.into_keys().collect())
     }
 }
 
-fn is_good(record: &Record<'_>, bytes: &[u8], position: i64) -> bool {
-    record.physical_offset == position
-        && (0..MAX_QUEUE_OFFSET).contains(&record.queue_offset)
-        && record.verify_crc(bytes).is_ok()
+/// The names in `topics.json`.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Topics {
+    topic_config_table: HashMap<String, serde::de::IgnoredAny>,
 }
 
-/// Whether the record ends in zeros where text should be. The checksum covers the body only, so a write that stopped
-/// behind it looks like this.
-fn looks_torn(record: &Record<'_>) -> bool {
-    record.topic.ends_with(&[0]) || record.properties.ends_with(&[0])
+impl<'a> Scan<'a> {
+    fn new(recovery: &'a Recovery<'a>, plan: Plan) -> Self {
+        let lacking = BTreeMap::new();
+        let mut scan =
+            Self { plan, lacking, known_topics: None, pieces: HashMap::new(), wrong_units: 0, recovery };
+        scan.known_topics = recovery.known_topics();
+        for queue in recovery.queues.take_set_aside() {
+            scan.lacks(&queue);
+        }
+        scan
+    }
+
+    /// Reads good records to their end. Returns the place behind the last one, and when it was stored if there is any.
+    fn read_from(&mut self, start: i64) -> Result<(i64, Option<i64>), StoreError> {
+        let torn_from = if self.recovery.clean { i64::MAX } else { self.plan.settled_before };
+        let mut reader = LogReader::new(self.recovery.log, start).torn_from(torn_from);
+        let mut last_timestamp = None;
+        while let Some(record) = reader.next_record()? {
+            if is_queued(record.sys_flag) {
+                self.dispatch(&record)?;
+            }
+            last_timestamp = Some(record.store_timestamp);
+        }
+        Ok((reader.position(), last_timestamp))
+    }
+
+    /// Sees to it that a record's queue has its unit, or notes that the queue lacks earlier ones.
+    fn dispatch(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        let topic = String::from_utf8_lossy(record.topic);
+        if !is_storable_topic(&topic) {
+            let offset = record.physical_offset;
+            tracing::warn!(?topic, offset, "a record's topic is no name, passed over");
+            return Ok(());
+        }
+        let Some(queue) = self.queue(&topic, record) else { return Ok(()) };
+        if self.lacking.contains_key(&(topic.into_owned(), record.queue_id)) {
+            return Ok(());
+        }
+        let unit = self.recovery.unit(record);
+        match record.queue_offset.cmp(&queue.max()) {
+            Ordering::Less => self.compare(&queue, &unit),
+            _ if queue.log_end()?.is_some_and(|end| unit.physical_offset < end) => {
+                // The topic was deleted and made again; newer records count.
+                Ok(())
+            }
+            Ordering::Greater if !self.plan.whole_log => {
+                self.lacks(&queue);
+                Ok(())
+            }
+            Ordering::Greater => self.go_on_at(&queue, &unit),
+            Ordering::Equal => self.recovery.queues.put(&queue, &unit),
+        }
+    }
+
+    /// The record's queue; `None` if it was deleted.
+    fn queue(&mut self, topic: &str, record: &Record<'_>) -> Option<Arc<ConsumeQueue>> {
+        let queues = self.recovery.queues;
+        if let Some(queue) = queues.find(topic, record.queue_id) {
+            return Some(queue);
+        }
+        let settled = record.physical_offset < self.plan.settled_before;
+        let known = self.known_topics.as_ref().is_none_or(|known| known.contains(topic));
+        if settled && !known {
+            return None;
+        }
+        let queue = queues.find_or_create(topic, record.queue_id);
+        if settled && !self.plan.whole_log {
+            self.lacks(&queue);
+        } else if !known {
+            tracing::warn!(topic, record.queue_id, "a queue of a topic without settings is built again");
+        }
+        Some(queue)
+    }
+
+    fn lacks(&mut self, queue: &Arc<ConsumeQueue>) {
+        self.lacking.insert((queue.topic.to_string(), queue.queue_id), Arc::clone(queue));
+    }
+
+    /// Compares a unit that is there with what the log says.
+    fn compare(&mut self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
+        let there = self.unit_of(queue, unit.queue_offset)?;
+        if there.is_some_and(|there| there == *unit) {
+            return Ok(());
+        }
+        if let Some(there) = there
+            && there.physical_offset > unit.physical_offset
+            && self.recovery.is_true(queue, &there)?
+        {
+            // The topic was deleted and made again; newer records count.
+            return Ok(());
+        }
+        if unit.queue_offset < queue.begins() {
+            self.lacks(queue);
+            return Ok(());
+        }
+        // Later units follow from later records.
+        self.wrong_units += 1;
+        self.go_on_at(queue, unit)
+    }
+
+    fn go_on_at(&mut self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
+        self.pieces.remove(&Arc::as_ptr(queue));
+        queue.move_to(unit.queue_offset)?;
+        self.recovery.queues.put(queue, unit)
+    }
+
+    fn unit_of(&mut self, queue: &ConsumeQueue, offset: i64) -> Result<Option<QueueEntry>, StoreError> {
+        let (first, units) = self.pieces.entry(queue).or_default();
+        let in_piece = |first: i64| usize::try_from(offset - first).ok().map(|index| index * UNIT_BYTES);
+        let mut at = in_piece(*first).filter(|at| at + UNIT_BYTES <= units.len());
+        if at.is_none() {
+            units.clear();
+            *first = offset;
+            queue.read(units, offset, UNITS_AT_ONCE)?;
+            at = Some(0);
+        }
+        let unit = at.and_then(|at| units.get(at..at + UNIT_BYTES));
+        Ok(unit.and_then(|unit| QueueEntry::decode_all(offset, unit).next()))
+    }
+
+    fn report(&self) {
+        if self.wrong_units > 0 {
+            let count = self.wrong_units;
+            tracing::warn!(count, "consume queue units were not what the log says and were written again");
+        }
+    }
 }

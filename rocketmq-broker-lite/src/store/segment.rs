@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::StoreError;
 use super::dir::StoreDir;
 use super::fs::{Fs, FsFile, parent, sync_names};
+use super::set_aside::set_aside;
 
 const NAME_DIGITS: usize = 20;
 
@@ -69,35 +70,46 @@ impl FileQueue {
     }
 
     /// The files that are there. A last file that is too short gets its full size: a crash came between its making and
-    /// its first use.
+    /// its first use. From `torn_from` on a crash may have left more: short files, which are extended too, and missing
+    /// ones; files behind a gap are set aside.
     ///
     /// # Errors
     /// A file has another size than configured, or one is missing between others.
-    pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+    pub(super) fn load(
+        store: &StoreDir,
+        dir: PathBuf,
+        file_size: u64,
+        torn_from: Option<i64>,
+    ) -> Result<Self, StoreError> {
         let queue = Self::new(store, dir, file_size);
         let mut found = queue.list()?;
         found.sort_unstable();
         let last = found.len().saturating_sub(1);
-        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(found.len());
+        let may_be_torn = |end: i64| torn_from.is_some_and(|from| from <= end);
+        let mut next = torn_from.map(|from| from - from % queue.size());
         for (index, (start, length)) in found.into_iter().enumerate() {
             let segment = queue.segment(start);
             let damaged = |what| StoreError::Damaged { path: segment.path.clone(), what };
-            if length > file_size || (length < file_size && index < last) {
+            if next.is_some_and(|next| next < start) && may_be_torn(next.unwrap_or(start)) {
+                let kept = set_aside(store, &segment.path)?;
+                tracing::warn!(kept = %kept.display(), "a crash left a gap before a file, which was set aside");
+                continue;
+            }
+            let end = start.saturating_add(length.cast_signed());
+            if length > file_size || (length < file_size && index < last && !may_be_torn(end)) {
                 return Err(damaged(format!(
                     "it has {length} bytes, and the configured file size is {file_size}"
                 )));
             }
-            if segments.last().is_some_and(|before| before.start + queue.size() != start)
-                || start % queue.size() != 0
-            {
+            if queue.range().is_some_and(|(_, end)| end != start) || start % queue.size() != 0 {
                 return Err(damaged("it does not follow the file before it".to_owned()));
             }
             if length < file_size {
                 segment.file()?.set_len(file_size).map_err(StoreError::io("extend", &segment.path))?;
             }
-            segments.push(Arc::new(segment));
+            next = Some(start + queue.size());
+            queue.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(segment));
         }
-        *queue.segments.write().unwrap_or_else(PoisonError::into_inner) = segments;
         Ok(queue)
     }
 
@@ -188,7 +200,8 @@ impl FileQueue {
         Ok(())
     }
 
-    /// Makes everything from `offset` on a hole: later files go, the one there is emptied from there on.
+    /// Makes everything from `offset` on a hole: later files go, the one there is emptied from there on. Waits until the
+    /// disk has it so: what was cut off must not come back behind what is written next.
     ///
     /// # Errors
     /// A file cannot be removed or cut.
@@ -196,13 +209,15 @@ impl FileQueue {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(segment) = segments.pop_if(|segment| segment.start > offset) {
             self.fs.remove_file(&segment.path).map_err(StoreError::io("remove", &segment.path))?;
+            self.fs.sync_dir(&self.dir).map_err(StoreError::io("sync", &self.dir))?;
         }
         let Some(segment) = segments.last().filter(|segment| offset < segment.start + self.size()) else {
             return Ok(());
         };
         let (file, at) = (segment.file()?, (offset - segment.start).cast_unsigned());
         file.set_len(at).map_err(StoreError::io("cut", &segment.path))?;
-        file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))
+        file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
+        file.sync_data().map_err(StoreError::io("sync", &segment.path))
     }
 
     /// Removes all files.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::limits::{Budget, Load};
 use super::offset::{BrokerOffsets, ConsumeFromWhere, OffsetStore};
 use super::process_queue::{ProcessQueue, Thresholds};
+use super::reach::Reach;
 use super::subscriptions::Subscriptions;
 use super::{pull, rebalance};
 use crate::error::{ErrorKind, Result};
@@ -51,6 +52,7 @@ pub(crate) struct GroupCore {
     pub(crate) retry_topic: ByteString,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) offsets: OffsetStore,
+    pub(crate) reach: Reach,
     pub(crate) sink: Arc<dyn Sink>,
     consume_type: ConsumeType,
     queues: Mutex<HashMap<MessageQueue, Arc<ProcessQueue>>>,
@@ -81,10 +83,13 @@ impl GroupCore {
         sink: Arc<dyn Sink>,
     ) -> Self {
         let group = config.consumer_group.clone();
+        let (stop, tasks) = (instance.stop_token().child_token(), TaskTracker::new());
+        let reach = Reach::new(Arc::clone(&instance), group.clone(), stop.clone(), tasks.clone());
         Self {
             retry_topic: retry_topic(&group).into(),
             subscriptions,
-            offsets: OffsetStore::Brokers(BrokerOffsets::new(Arc::clone(&instance), group)),
+            offsets: OffsetStore::Brokers(BrokerOffsets::new(Arc::clone(&instance), group, reach.clone())),
+            reach,
             sink,
             consume_type,
             queues: Mutex::default(),
@@ -97,8 +102,8 @@ impl GroupCore {
             commit_wanted: Notify::new(),
             suspended: watch::Sender::new(false),
             pulls_outdated: watch::Sender::new(()),
-            stop: instance.stop_token().child_token(),
-            tasks: TaskTracker::new(),
+            stop,
+            tasks,
             config,
             instance,
         }

@@ -306,13 +306,14 @@ impl ProcessQueue {
 
     // --- offsets ------------------------------------------------------------------------------------------------
 
-    /// The offset to commit, if the brokers do not know it yet. With `master_known`, one that only a slave knows counts
+    /// The offset to commit, if the brokers do not know it yet. With `master_reached`, one that only a slave knows counts
     /// as unknown.
-    pub(crate) fn uncommitted(&self, master_known: bool) -> Option<i64> {
+    pub(crate) fn uncommitted(&self, master_reached: bool) -> Option<i64> {
         let held = self.held();
         let offset = held.commit_offset()?;
-        let known =
-            held.committed.is_some_and(|known| known.offset == offset && (known.at_master || !master_known));
+        let known = held
+            .committed
+            .is_some_and(|known| known.offset == offset && (known.at_master || !master_reached));
         (!known).then_some(offset)
     }
 

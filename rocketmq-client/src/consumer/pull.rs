@@ -12,7 +12,7 @@ use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_s
 use tokio::time::Instant;
 
 use super::group::GroupCore;
-use super::offset::{is_unreachable, no_broker, start};
+use super::offset::{no_broker, start};
 use super::process_queue::ProcessQueue;
 use super::records::decode;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,8 +26,6 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// The rest after the broker asked for one.
 const PAUSE_FOR_FLOW_CONTROL: Duration = Duration::from_millis(20);
-/// How long a broker that could not be reached is passed over while another of its name can be.
-const AVOID: Duration = Duration::from_secs(5);
 /// The rest before it is asked again where to begin; it doubles up to the longest.
 const FIRST_START_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_START_PAUSE: Duration = Duration::from_secs(5);
@@ -37,8 +35,6 @@ struct Position {
     offset: i64,
     /// The member of the broker's group that the last answer suggested.
     broker_id: i64,
-    /// A member that could not be reached, and until when it is passed over.
-    avoid: Option<(i64, Instant)>,
 }
 
 /// Pulls until the queue is given up.
@@ -46,7 +42,7 @@ pub(super) async fn run(core: &Arc<GroupCore>, queue: &Arc<ProcessQueue>, ask_at
     let pulling = async {
         tokio::time::sleep_until(ask_at).await;
         let offset = begin(core, queue).await;
-        let mut position = Position { offset, broker_id: MASTER_ID, avoid: None };
+        let mut position = Position { offset, broker_id: MASTER_ID };
         loop {
             core.wait_until_resumed().await;
             queue.wait_for_room(&core.config.thresholds).await;
@@ -132,9 +128,11 @@ async fn ask(
     core: &GroupCore,
     queue: &ProcessQueue,
     subscription: &SubscriptionData,
-    position: &mut Position,
+    position: &Position,
 ) -> Result<Option<Answer<PullMessageResponse>>> {
-    let (broker_id, addr) = position.choose(core, queue)?;
+    let usable = |addr: &str| core.reach.is_reachable(addr);
+    let addr = core.instance.routes().consume_addr(queue.queue.broker_name(), position.broker_id, usable);
+    let addr = addr.ok_or_else(|| no_broker(&queue.queue))?;
     let request = request(core, queue, subscription, position.offset);
     let mut outdated = core.outdated_pulls();
     if core.is_suspended() {
@@ -153,9 +151,7 @@ async fn ask(
         _ = outdated.changed() => return Ok(None),
         answer = door.call_accepting(&addr, &request, Bytes::new(), PULL_TIMEOUT, &codes) => answer,
     };
-    if answer.as_ref().is_err_and(is_unreachable) {
-        position.avoid = Some((broker_id, Instant::now() + AVOID));
-    }
+    core.reach.note(&addr, &answer);
     // A subscription is replaced before it is told to pulls.
     let current = core.subscriptions.of(queue.queue.topic());
     if current.is_none_or(|current| current.sub_version != subscription.sub_version) {
@@ -202,15 +198,5 @@ fn request(
         expression_type: Some(subscription.expression_type.as_str().into()),
         max_msg_bytes: Some(core.config.pull_batch_size_in_bytes),
         broker_name: Some(queue.queue.broker_name_shared().clone()),
-    }
-}
-
-impl Position {
-    /// The id and address of the broker to ask.
-    fn choose(&mut self, core: &GroupCore, queue: &ProcessQueue) -> Result<(i64, String)> {
-        self.avoid = self.avoid.filter(|(_, until)| Instant::now() < *until);
-        let avoid = self.avoid.map(|(id, _)| id);
-        let chosen = core.instance.routes().consume_addr(queue.queue.broker_name(), self.broker_id, avoid);
-        chosen.ok_or_else(|| no_broker(&queue.queue))
     }
 }

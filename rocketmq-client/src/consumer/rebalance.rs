@@ -111,15 +111,20 @@ async fn apply(core: &Arc<GroupCore>, changes: Vec<Change>) {
     }
 }
 
-/// The client ids of the group, from the first broker of the topic that knows them: masters come before their slaves.
+/// The client ids of the group, from the first broker of the topic that knows them: masters come before their slaves, and
+/// what can be reached before what cannot.
 async fn group_members(core: &GroupCore, topic: &str) -> Result<Vec<String>> {
     let request = ConsumerListRequest { consumer_group: core.config.consumer_group.clone() };
     let instance = &core.instance;
     let route = instance.routes().get(topic);
     let brokers = route.iter().flat_map(|route| &route.data.broker_datas);
+    let mut addrs: Vec<_> = brokers.flat_map(|broker| broker.broker_addrs.values()).collect();
+    addrs.sort_by_key(|addr| !core.reach.is_reachable(addr));
     let mut last = None;
-    for addr in brokers.flat_map(|broker| broker.broker_addrs.values()) {
-        match instance.call(addr, &request, Bytes::new(), instance.api_timeout()).await {
+    for addr in addrs {
+        let answer = instance.call(addr, &request, Bytes::new(), instance.api_timeout()).await;
+        core.reach.note(addr, &answer);
+        match answer {
             Ok(answer) => {
                 let list: ConsumerList = json::from_slice(&answer.body)
                     .map_err(|error| Error::bad_answer("the group's members", error).at(addr))?;

@@ -1,7 +1,6 @@
 //! Finding where a topic's queues are: asking the name servers, once for everyone who wants to know.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use rocketmq_protocol::ByteString;
@@ -9,9 +8,9 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::route::{TopicRouteData, perm};
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::request::RouteInfoRequest;
-use tokio::sync::watch;
 
 use super::ClientInstance;
+use super::single_flight::SingleFlight;
 use super::supervise::guarded_async;
 use crate::error::{Error, ErrorKind, Result};
 use crate::route::TopicRoute;
@@ -29,20 +28,9 @@ pub(crate) struct AutoCreate {
 }
 
 /// What is asked.
-type Question = (ByteString, Option<AutoCreate>);
-/// `None` until it is there.
-type Found = Option<Result<Arc<TopicRoute>>>;
-
-/// The questions that are being asked. Each is a task of the instance: it outlives the callers who wait for it, so that
-/// what one of them had no time for is there for the next.
-#[derive(Default)]
-pub(super) struct Questions(Mutex<HashMap<Question, watch::Receiver<Found>>>);
-
-impl Questions {
-    fn asked(&self) -> MutexGuard<'_, HashMap<Question, watch::Receiver<Found>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type Question = (ByteString, Option<AutoCreate>);
+/// The questions that are being asked: what one caller had no time to wait for is there for the next.
+pub(super) type Questions = SingleFlight<Question, Result<Arc<TopicRoute>>>;
 
 impl ClientInstance {
     /// The known route of a topic, or else the name server's.
@@ -78,37 +66,19 @@ impl ClientInstance {
         create: Option<&AutoCreate>,
     ) -> Result<Arc<TopicRoute>> {
         let question = (topic.clone(), create.cloned());
-        let mut answer = {
-            let mut asked = self.questions.asked();
-            match asked.get(&question) {
-                Some(answer) => answer.clone(),
-                None => {
-                    let (sender, answer) = watch::channel(None);
-                    asked.insert(question.clone(), answer.clone());
-                    self.tasks.spawn(Arc::clone(self).answer(question, sender));
-                    answer
-                }
-            }
-        };
-        match answer.wait_for(Option::is_some).await {
-            Ok(found) => found.clone().unwrap_or_else(|| Err(Error::closed())),
-            // The task ended without an answer: the client has been shut down.
-            Err(_) => Err(Error::closed()),
-        }
+        let ask = || Arc::clone(self).answer(question.clone());
+        let found = self.questions.join(&question, &self.tasks, ask).await;
+        found.unwrap_or_else(|| Err(Error::closed()))
     }
 
-    async fn answer(self: Arc<Self>, question: Question, answer: watch::Sender<Found>) {
-        let (topic, create) = &question;
-        let found = tokio::select! {
+    async fn answer(self: Arc<Self>, (topic, create): Question) -> Result<Arc<TopicRoute>> {
+        tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Error::closed()),
-            found = guarded_async("a route query", self.find_route(topic, create.as_ref())) => {
+            found = guarded_async("a route query", self.find_route(&topic, create.as_ref())) => {
                 found.unwrap_or_else(|panic| Err(Error::panicked("a route query", panic)))
             }
-        };
-        // First: whoever comes from here on asks anew, or finds the route in the table.
-        self.questions.asked().remove(&question);
-        answer.send_replace(Some(found));
+        }
     }
 
     /// Asks the name servers. For a topic that is unknown there, `create` says from which topic's brokers it may be made.

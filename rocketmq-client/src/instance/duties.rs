@@ -93,6 +93,16 @@ impl ClientInstance {
 
     /// Tells every broker in use that a group of this client is gone.
     pub(crate) async fn unregister(&self, producer_group: Option<&str>, consumer_group: Option<&str>) {
+        self.unregister_within(producer_group, consumer_group, self.api_timeout()).await;
+    }
+
+    /// The same; each broker has `timeout` to answer.
+    pub(crate) async fn unregister_within(
+        &self,
+        producer_group: Option<&str>,
+        consumer_group: Option<&str>,
+        timeout: Duration,
+    ) {
         let request = UnregisterClientRequest {
             client_id: self.client_id.clone(),
             producer_group: producer_group.map(Into::into),
@@ -102,7 +112,7 @@ impl ClientInstance {
         let calls = self.routes.live_brokers().into_iter().map(|(name, _, addr)| {
             let request = &request;
             async move {
-                let left = self.call(&addr, request, Bytes::new(), self.api_timeout()).await;
+                let left = self.call(&addr, request, Bytes::new(), timeout).await;
                 if let Err(error) = left {
                     tracing::debug!(broker = %name, %addr, %error, "unregistering failed");
                 }

@@ -9,6 +9,7 @@ mod inbound;
 mod membership;
 mod name_servers;
 mod registry;
+mod single_flight;
 mod supervise;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use identity::MessageIds;
 use name_servers::NameServers;
 
 pub(crate) use discovery::AutoCreate;
-pub(crate) use door::{Answer, Door};
+pub(crate) use door::{Answer, Door, Underway};
 pub(crate) use groups::{ConsumerMember, ProducerMember};
 pub(crate) use identity::now_ms;
 pub(crate) use membership::Membership;
@@ -74,17 +75,17 @@ impl ClientInstance {
         name_servers: Vec<String>,
         ids: MessageIds,
     ) -> Arc<Self> {
-        let tasks = TaskTracker::new();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let instance = Arc::new(Self {
             client_id,
             name_servers: NameServers::new(name_servers),
-            door: Door::new(config.connect_timeout, tasks.clone()),
+            door: Door::new(config.connect_timeout, tasks.clone(), stop.clone()),
             routes: RouteTable::default(),
             questions: Questions::default(),
             message_ids: ids,
             groups: Groups::default(),
             routes_doubted: Notify::new(),
-            stop: CancellationToken::new(),
+            stop,
             tasks,
             config,
         });

@@ -6,7 +6,7 @@ use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::AUTO_CREATE_TOPIC_KEY;
 
 use super::DefaultMQProducer;
-use crate::config::{ClientConfig, client_config_setters};
+use crate::config::{self, ClientConfig, client_config_setters};
 use crate::error::Result;
 use crate::instance::AutoCreate;
 
@@ -25,6 +25,11 @@ pub(super) struct ProducerConfig {
     pub(super) compress_msg_body_over_howmuch: usize,
     pub(super) compress_level: u32,
     pub(super) max_message_size: usize,
+    pub(super) send_latency_fault_enable: bool,
+    pub(super) start_detector_enable: bool,
+    pub(super) detect_timeout: Duration,
+    pub(super) detect_interval: Duration,
+    pub(super) await_termination_when_shutdown: Duration,
     pub(super) back_pressure_for_async_send_num: usize,
     pub(super) back_pressure_for_async_send_size: usize,
 }
@@ -55,6 +60,11 @@ impl DefaultMQProducerBuilder {
                 compress_msg_body_over_howmuch: 4096,
                 compress_level: 5,
                 max_message_size: 4 * 1024 * 1024,
+                send_latency_fault_enable: false,
+                start_detector_enable: false,
+                detect_timeout: Duration::from_millis(200),
+                detect_interval: Duration::from_secs(2),
+                await_termination_when_shutdown: Duration::from_secs(30),
                 back_pressure_for_async_send_num: 1024,
                 back_pressure_for_async_send_size: 100 * 1024 * 1024,
             },
@@ -80,20 +90,23 @@ impl DefaultMQProducerBuilder {
     /// How long a send may take with all its tries. Default 3 s.
     #[doc(alias = "setSendMsgTimeout")]
     pub fn send_msg_timeout(mut self, timeout: Duration) -> Self {
-        self.config.send_msg_timeout = timeout;
+        self.config.send_msg_timeout = config::timeout(timeout);
         self
     }
 
-    /// How long each try but the last may take, so that a broker that hangs leaves time for another. Default: all the
-    /// time there is, as in Java.
+    /// How long each try but the last may take, so that a broker that hangs leaves time for another. Default: a third of
+    /// the send's time where there is another broker to go to, else all of it. Java's default is always all of it.
     #[doc(alias = "setSendMsgMaxTimeoutPerRequest")]
     pub fn send_msg_max_timeout_per_request(mut self, timeout: Duration) -> Self {
-        self.config.send_msg_max_timeout_per_request = Some(timeout);
+        self.config.send_msg_max_timeout_per_request = Some(config::timeout(timeout));
         self
     }
 
     /// How often a failed `send` is tried again, on another broker if there is one. Default 2. A send to a queue of the
     /// caller's choice is tried once.
+    ///
+    /// Before a broker is tried again that has failed in the same send, there is a pause: a sixteenth of the send's time,
+    /// then three times that, and never more than half of what is left.
     #[doc(alias = "setRetryTimesWhenSendFailed")]
     pub fn retry_times_when_send_failed(mut self, times: usize) -> Self {
         self.config.retry_times_when_send_failed = times;
@@ -107,7 +120,8 @@ impl DefaultMQProducerBuilder {
         self
     }
 
-    /// Whether a message that was stored, but with a status other than `SEND_OK`, is sent again. Default false.
+    /// Whether a message that was stored, but with a status other than `SEND_OK`, is sent again to another broker. Default
+    /// false. If no other broker does better, the send succeeds with the status that it has.
     #[doc(alias = "setRetryAnotherBrokerWhenNotStoreOK")]
     pub fn retry_another_broker_when_not_store_ok(mut self, retry: bool) -> Self {
         self.config.retry_another_broker_when_not_store_ok = retry;
@@ -132,6 +146,49 @@ impl DefaultMQProducerBuilder {
     #[doc(alias = "setMaxMessageSize")]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.config.max_message_size = bytes;
+        self
+    }
+
+    /// Java's latency fault tolerance: a broker that took 550 ms or more for a send is left out for 2 s to 30 s, the longer
+    /// the slower it was, as long as there are others. Default false.
+    ///
+    /// Whatever is set here, a broker that could not be reached or was silent for the time of a try is left out until it
+    /// answers again, at least 1 s, and longer if that repeats.
+    #[doc(alias = "sendLatencyFaultEnable")]
+    #[doc(alias = "setSendLatencyFaultEnable")]
+    #[doc(alias = "sendLatencyEnable")]
+    pub fn send_latency_fault_enable(mut self, enable: bool) -> Self {
+        self.config.send_latency_fault_enable = enable;
+        self
+    }
+
+    /// With [`send_latency_fault_enable`](Self::send_latency_fault_enable): whether a broker that could not be reached is
+    /// used only after it has answered a question that is asked in the background. Default false.
+    #[doc(alias = "startDetectorEnable")]
+    #[doc(alias = "setStartDetectorEnable")]
+    pub fn start_detector_enable(mut self, enable: bool) -> Self {
+        self.config.start_detector_enable = enable;
+        self
+    }
+
+    /// How long that question may take. Default 200 ms.
+    #[doc(alias = "setDetectTimeout")]
+    pub fn detect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.detect_timeout = timeout;
+        self
+    }
+
+    /// How often a broker is asked at the most. Default 2 s; Java's rhythm is 3 s.
+    #[doc(alias = "setDetectInterval")]
+    pub fn detect_interval(mut self, interval: Duration) -> Self {
+        self.config.detect_interval = interval;
+        self
+    }
+
+    /// How long `shutdown` waits for sends that are under way. Default 30 s. Those that are still under way then fail, and
+    /// may have been stored.
+    pub fn await_termination_when_shutdown(mut self, timeout: Duration) -> Self {
+        self.config.await_termination_when_shutdown = timeout;
         self
     }
 

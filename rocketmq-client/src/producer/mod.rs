@@ -1,21 +1,28 @@
 //! Sending messages.
 
 mod builder;
+mod detect;
+mod fault;
 mod prepare;
 mod request;
 mod selector;
 mod send;
 mod ticket;
+mod tries;
 
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::{MessageQueue, SendResult};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SendOutcome};
 use crate::instance::{ClientInstance, Membership, ProducerMember, guarded_async};
 use crate::validate;
 
@@ -25,12 +32,15 @@ pub use selector::{MessageQueueSelector, SelectMessageQueueByHash, SelectMessage
 pub use ticket::SendTicket;
 
 use builder::ProducerConfig;
+use fault::{BrokerMemory, LatencyFaults};
+use send::{Begun, Sending};
 use ticket::Budget;
 
 /// Sends messages. Java: `DefaultMQProducer`.
 ///
-/// Clones share one producer. Dropping the last one stops it without waiting: sends that are under way are lost, and the
-/// brokers learn of its end only by the closed connection. Call [`shutdown`](Self::shutdown) to end it in order.
+/// Clones share one producer. Dropping the last one stops it without waiting: the tickets of sends that are under way answer
+/// [`ErrorKind::Closed`](crate::ErrorKind::Closed) with an unknown outcome, one-way sends that are not written yet may be
+/// lost, and the brokers learn of its end only by the closed connection. Call [`shutdown`](Self::shutdown) to end it in order.
 ///
 /// ```no_run
 /// # async fn example() -> rocketmq_client::Result<()> {
@@ -45,16 +55,29 @@ use ticket::Budget;
 /// ```
 #[derive(Clone)]
 #[doc(alias = "MQProducer")]
-pub struct DefaultMQProducer(Arc<Inner>);
+pub struct DefaultMQProducer(Arc<Handle>);
 
+/// What the clones of a producer share; its drop is the end of the last one.
+struct Handle {
+    inner: Arc<Inner>,
+    /// `None` once the producer is being shut down.
+    membership: Mutex<Option<Membership>>,
+    /// True once it has been.
+    ended: watch::Sender<bool>,
+}
+
+/// What its tasks share too.
 struct Inner {
     config: ProducerConfig,
     instance: Arc<ClientInstance>,
-    membership: Mutex<Option<Membership>>,
     budget: Budget,
-    /// Sends that go on by themselves.
+    memory: BrokerMemory,
+    /// `None` unless it is enabled.
+    latency: Option<LatencyFaults>,
+    /// All sends under way, those of callers that wait too.
     sends: TaskTracker,
     stop: CancellationToken,
+    sent_oneway: AtomicBool,
 }
 
 impl DefaultMQProducer {
@@ -67,22 +90,14 @@ impl DefaultMQProducer {
         let DefaultMQProducerBuilder { client, config } = builder;
         validate::group(&config.producer_group, builder::DEFAULT_GROUP)?;
         let membership = ClientInstance::join(&client).await?;
-        let instance = Arc::clone(membership.instance());
-        let inner = Arc::new(Inner {
-            budget: Budget::new(
-                config.back_pressure_for_async_send_num,
-                config.back_pressure_for_async_send_size,
-            ),
-            sends: TaskTracker::new(),
-            stop: instance.stop_token().child_token(),
-            membership: Mutex::default(),
-            instance,
-            config,
-        });
+        let inner = Arc::new(Inner::new(Arc::clone(membership.instance()), config));
         let member: Weak<dyn ProducerMember> = Arc::<Inner>::downgrade(&inner);
         membership.enroll_producer(member)?;
-        inner.membership.lock().unwrap_or_else(PoisonError::into_inner).replace(membership);
-        Ok(Self(inner))
+        if inner.latency.as_ref().is_some_and(|latency| latency.detects) {
+            inner.spawn_until_stop("the detector", Arc::clone(&inner).detect());
+        }
+        let membership = Mutex::new(Some(membership));
+        Ok(Self(Arc::new(Handle { inner, membership, ended: watch::Sender::new(false) })))
     }
 
     /// Sends a message, a batch (`Vec<Message>`), or a [`SendRequest`] that names queue or timeout, and waits for the
@@ -97,12 +112,18 @@ impl DefaultMQProducer {
     /// # Cancel safety
     /// A send that is dropped may or may not have reached the broker.
     pub async fn send(&self, request: impl Into<SendRequest>) -> Result<SendResult> {
-        self.0.check_open()?;
-        self.0.send(request.into(), self.0.config.retry_times_when_send_failed).await
+        let inner = &self.0.inner;
+        let _sending = inner.enter()?;
+        inner.send(request.into(), inner.config.retry_times_when_send_failed).await
     }
 
-    /// Sends without waiting for the answer: waits only for room in the in-flight budget. The ticket is a future of the
-    /// outcome, and can call back. Java: `send(msg, sendCallback)`.
+    /// Sends without waiting for the answer: returns once the message is handed to the connection, or has failed. That waits
+    /// for room in the in-flight budget and in the connection's outbound buffer, and where they are not there yet for
+    /// route and connection, for the send's timeout at the most. The ticket is a future of the outcome, and can call back.
+    /// Java: `send(msg, sendCallback)`.
+    ///
+    /// Messages that one caller sends one after the other leave in that order; one that has to be tried again may be
+    /// overtaken.
     ///
     /// # Errors
     /// Only [`ErrorKind::Closed`](crate::ErrorKind::Closed); all other errors come through the ticket.
@@ -111,29 +132,34 @@ impl DefaultMQProducer {
     /// A call that is dropped has not sent anything.
     #[doc(alias = "SendCallback")]
     pub async fn send_async(&self, request: impl Into<SendRequest>) -> Result<SendTicket> {
-        let request = request.into();
-        self.0.check_open()?;
-        let budget = self.0.budget.acquire(request.body_bytes()).await?;
+        let (inner, request) = (&self.0.inner, request.into());
+        let entered = inner.enter()?;
+        let budget = inner.budget.acquire(request.body_bytes()).await?;
         let (sender, outcome) = oneshot::channel();
-        let inner = Arc::clone(&self.0);
-        self.0.sends.spawn(async move {
-            let retries = inner.config.retry_times_when_send_async_failed;
-            let sent = tokio::select! {
-                biased;
-                sent = guarded_async("a send", inner.send(request, retries)) => {
-                    sent.unwrap_or_else(|panic| Err(Error::panicked("a send", panic)))
-                }
-                () = inner.stop.cancelled() => Err(Error::closed()),
-            };
-            drop(budget);
+        let ticket = SendTicket::new(outcome, inner.instance.tasks().clone());
+        let mut sending = match inner.prepare(request, inner.config.retry_times_when_send_async_failed).await
+        {
+            Ok(sending) => sending,
+            Err(error) => {
+                // The ticket is here.
+                let _ = sender.send(Err(error));
+                return Ok(ticket);
+            }
+        };
+        let first = inner.begin_try(&mut sending).await;
+        let following = Arc::clone(inner);
+        tokio::spawn(async move {
+            let sent = following.follow_until_stop(sending, first).await;
+            drop((budget, entered));
             // Nobody may be waiting for the outcome any more.
             let _ = sender.send(sent);
         });
-        Ok(SendTicket::new(outcome, self.0.instance.tasks().clone()))
+        Ok(ticket)
     }
 
     /// Sends and forgets: returns once the message is handed to the connection. A message that is lost after that is not
-    /// noticed. Waits while the connection's outbound buffer (64 MiB) is full.
+    /// noticed. Waits while the connection's outbound buffer (64 MiB) is full. [`shutdown`](Self::shutdown) waits until the
+    /// brokers have read what was sent before it.
     ///
     /// # Errors
     /// As [`send`](Self::send), up to the point of handing over.
@@ -142,8 +168,9 @@ impl DefaultMQProducer {
     /// A call that is dropped has sent either the whole message or nothing.
     #[doc(alias = "sendOneway")]
     pub async fn send_oneway(&self, request: impl Into<SendRequest>) -> Result<()> {
-        self.0.check_open()?;
-        self.0.send_oneway(request.into()).await
+        let _sending = self.0.inner.enter()?;
+        self.0.inner.sent_oneway.store(true, Ordering::Relaxed);
+        self.0.inner.send_oneway(request.into()).await
     }
 
     /// The queues of a topic that can be sent to. An unknown topic has those that a first send would create.
@@ -155,9 +182,10 @@ impl DefaultMQProducer {
     /// A call that is dropped changes nothing.
     #[doc(alias = "fetchPublishMessageQueues")]
     pub async fn fetch_publish_message_queues(&self, topic: &str) -> Result<Vec<MessageQueue>> {
-        self.0.check_open()?;
+        let inner = &self.0.inner;
+        let _entered = inner.enter()?;
         validate::topic(topic)?;
-        let route = self.0.instance.route(&ByteString::from(topic), Some(&self.0.config.auto_create)).await?;
+        let route = inner.instance.route(&ByteString::from(topic), Some(&inner.config.auto_create)).await?;
         Ok(route.publish.iter().map(|queue| queue.queue.clone()).collect())
     }
 
@@ -165,36 +193,120 @@ impl DefaultMQProducer {
     #[must_use]
     #[doc(alias = "buildMQClientId")]
     pub fn client_id(&self) -> &str {
-        self.0.instance.client_id()
+        self.0.inner.instance.client_id()
     }
 
-    /// Waits for the sends under way, tells the brokers, and ends the client. Later calls answer
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed); a second shutdown does nothing.
+    /// Waits for the sends under way, those of other clones too, and until the brokers have read all one-way sends: for
+    /// [`await_termination_when_shutdown`](DefaultMQProducerBuilder::await_termination_when_shutdown) at the most. Then
+    /// tells the brokers, and ends the client. Later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed). A second
+    /// shutdown waits for the end of the first.
     ///
     /// # Cancel safety
-    /// A caller that stops waiting leaves the client closed: sends still under way may be lost, and brokers learn of its end
-    /// only by the closed connection.
+    /// A shutdown that has begun goes on when its caller stops waiting.
     pub async fn shutdown(&self) {
-        let Some(membership) = self.0.take_membership() else { return };
-        self.0.budget.close();
-        self.0.sends.close();
-        self.0.sends.wait().await;
-        self.0.stop.cancel();
-        let group = &self.0.config.producer_group;
-        membership.resign();
-        membership.unregister(Some(group), None).await;
-        membership.leave().await;
+        let mut ended = self.0.ended.subscribe();
+        if let Some(membership) = self.0.take_membership() {
+            let (inner, ended) = (Arc::clone(&self.0.inner), self.0.ended.clone());
+            inner.close();
+            tokio::spawn(async move {
+                inner.end(membership).await;
+                ended.send_replace(true);
+            });
+        }
+        // The sender lives as long as `self`.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+impl Handle {
+    fn take_membership(&self) -> Option<Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.take_membership().is_some() {
+            self.inner.close();
+            self.inner.stop.cancel();
+        }
     }
 }
 
 impl Inner {
-    fn take_membership(&self) -> Option<Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn new(instance: Arc<ClientInstance>, config: ProducerConfig) -> Self {
+        let sends_max = config.back_pressure_for_async_send_num;
+        let detects = config.start_detector_enable;
+        Self {
+            budget: Budget::new(sends_max, config.back_pressure_for_async_send_size),
+            memory: BrokerMemory::default(),
+            latency: config.send_latency_fault_enable.then(|| LatencyFaults::new(detects)),
+            sends: TaskTracker::new(),
+            stop: instance.stop_token().child_token(),
+            sent_oneway: AtomicBool::new(false),
+            instance,
+            config,
+        }
     }
 
-    fn check_open(&self) -> Result<()> {
-        let open = self.membership.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if open { Ok(()) } else { Err(Error::closed()) }
+    /// Counts a call among those that shutdown waits for, unless it has begun.
+    fn enter(&self) -> Result<TaskTrackerToken> {
+        // In this order: close() looks for calls after it has closed.
+        let entered = self.sends.token();
+        if self.sends.is_closed() { Err(Error::closed()) } else { Ok(entered) }
+    }
+
+    /// Lets no further call in.
+    fn close(&self) {
+        self.sends.close();
+        self.budget.close();
+    }
+
+    async fn end(&self, membership: Membership) {
+        let timeout = self.config.await_termination_when_shutdown;
+        let deadline = Instant::now() + timeout;
+        if tokio::time::timeout(timeout, self.sends.wait()).await.is_err() {
+            let group = &self.config.producer_group;
+            tracing::warn!(%group, abandoned = self.sends.len(), ?timeout, "sends were under way for too long");
+        }
+        self.stop.cancel();
+        membership.resign();
+        // A broker reads its connection in order: once it has answered the goodbye, it has all one-way sends before it.
+        let mut patience = self.instance.api_timeout();
+        if self.sent_oneway.load(Ordering::Relaxed) {
+            patience = patience.max(deadline.saturating_duration_since(Instant::now()));
+        }
+        membership.unregister_within(Some(&self.config.producer_group), None, patience).await;
+        membership.leave().await;
+    }
+
+    async fn follow_until_stop(
+        self: &Arc<Self>,
+        sending: Sending,
+        first: Option<Begun>,
+    ) -> Result<SendResult> {
+        tokio::select! {
+            biased;
+            sent = guarded_async("a send", self.follow(sending, first)) => {
+                sent.unwrap_or_else(|panic| {
+                    Err(Error::panicked("a send", panic).with_outcome(SendOutcome::Unknown))
+                })
+            }
+            () = self.stop.cancelled() => Err(Error::closed().with_outcome(SendOutcome::Unknown)),
+        }
+    }
+
+    /// Runs a task for as long as the producer runs.
+    fn spawn_until_stop(&self, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.instance.tasks().spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                // A panic is logged there.
+                _ = guarded_async(what, task) => {}
+            }
+        });
     }
 }
 
@@ -206,6 +318,6 @@ impl ProducerMember for Inner {
 
 impl std::fmt::Debug for DefaultMQProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DefaultMQProducer({} of {})", self.client_id(), self.0.config.producer_group)
+        write!(f, "DefaultMQProducer({} of {})", self.client_id(), self.0.inner.config.producer_group)
     }
 }

@@ -22,45 +22,62 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(instance: &ClientInstance, config: &ProducerConfig, payload: Payload) -> Result<Self> {
+    /// `payload` has passed [`check`] and has its ids.
+    pub(super) fn new(config: &ProducerConfig, payload: Payload) -> Result<Self> {
         match payload {
-            Payload::One(message) => Ok(Self::one(instance, config, message)),
-            Payload::Batch(messages) => Self::batch(instance, config, messages),
+            Payload::One(message) => Ok(Self::one(config, message)),
+            Payload::Batch(messages) => Self::batch(config, &messages),
         }
     }
 
-    fn one(instance: &ClientInstance, config: &ProducerConfig, mut message: Message) -> Self {
-        let now = now_ms();
-        let msg_id = give_id(instance, &mut message, now);
+    fn one(config: &ProducerConfig, message: Message) -> Self {
+        let msg_id = id_of(&message).to_owned();
         let mut sys_flag = SysFlag::default();
         let mut body = message.body().clone();
         if body.len() >= config.compress_msg_body_over_howmuch {
-            body = compress_zlib(&body, config.compress_level).into();
-            sys_flag = sys_flag.with_compression(CompressionType::Zlib);
+            let compressed = compress_zlib(&body, config.compress_level);
+            // Random bytes grow, and would even break the broker's limit.
+            if compressed.len() < body.len() {
+                body = compressed.into();
+                sys_flag = sys_flag.with_compression(CompressionType::Zlib);
+            }
         }
-        let header = header(config, message, sys_flag, now);
+        let header = header(config, message, sys_flag, now_ms());
         Self { msg_id, body, header }
     }
 
-    fn batch(instance: &ClientInstance, config: &ProducerConfig, mut messages: Vec<Message>) -> Result<Self> {
-        let now = now_ms();
-        let mut ids = String::with_capacity(messages.len() * 33);
-        for message in &mut messages {
-            if !ids.is_empty() {
-                ids.push(',');
-            }
-            ids.push_str(&give_id(instance, message, now));
-        }
-        let body = batch::encode(&messages)
+    fn batch(config: &ProducerConfig, messages: &[Message]) -> Result<Self> {
+        let ids: Vec<_> = messages.iter().map(id_of).collect();
+        let body = batch::encode(messages)
             .map_err(|error| Error::new(ErrorKind::InvalidMessage, error.to_string()).with_source(error))?;
         check_batch_size(body.len(), config, messages[0].topic())?;
         // The batch as a whole has only what its messages share.
-        let envelope =
-            Message::new(messages[0].topic(), "").wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
-        let header =
-            SendMessageRequest { batch: Some(true), ..header(config, envelope, SysFlag::default(), now) };
-        Ok(Self { msg_id: ids, body, header })
+        let envelope = Message::new(messages[0].topic_shared().clone(), "")
+            .wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
+        let header = SendMessageRequest {
+            batch: Some(true),
+            ..header(config, envelope, SysFlag::default(), now_ms())
+        };
+        Ok(Self { msg_id: ids.join(","), body, header })
     }
+}
+
+/// Gives an id to every message that has none.
+pub(super) fn give_ids(instance: &ClientInstance, payload: &mut Payload) {
+    let messages = match payload {
+        Payload::One(message) => std::slice::from_mut(message),
+        Payload::Batch(messages) => messages,
+    };
+    let now = now_ms();
+    for message in messages {
+        if message.get_property(names::UNIQ_KEY).is_none() {
+            message.set_reserved_property(names::UNIQ_KEY, &instance.next_message_id(now));
+        }
+    }
+}
+
+fn id_of(message: &Message) -> &str {
+    message.get_property(names::UNIQ_KEY).unwrap_or_default()
 }
 
 /// Refuses what cannot be sent, before any route is asked for.
@@ -71,9 +88,13 @@ pub(super) fn check(payload: &Payload, config: &ProducerConfig) -> Result<()> {
     }
 }
 
+pub(super) fn no_message() -> Error {
+    Error::new(ErrorKind::InvalidMessage, "a batch needs at least one message")
+}
+
 fn check_batch(messages: &[Message], config: &ProducerConfig) -> Result<()> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidMessage, why));
-    let Some(first) = messages.first() else { return refuse("a batch needs at least one message") };
+    let first = messages.first().ok_or_else(no_message)?;
     for message in messages {
         validate::message(message, config.max_message_size)?;
         if message.get_delay_time_level() > 0 {
@@ -113,16 +134,6 @@ fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Resul
         config.max_message_size
     );
     Err(Error::new(ErrorKind::MessageTooLarge, message).of_topic(topic))
-}
-
-/// The id that the message has or gets.
-fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> String {
-    if let Some(id) = message.get_property(names::UNIQ_KEY) {
-        return id.to_owned();
-    }
-    let id = instance.next_message_id(now);
-    message.set_reserved_property(names::UNIQ_KEY, &id);
-    id
 }
 
 fn header(config: &ProducerConfig, message: Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {

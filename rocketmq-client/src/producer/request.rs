@@ -6,6 +6,7 @@ use std::time::Duration;
 use rocketmq_protocol::message::{Message, MessageQueue};
 
 use super::selector::{FnSelector, MessageQueueSelector};
+use crate::config;
 
 /// One send: a message or a batch, and optionally its queue and its timeout.
 #[must_use = "it is sent by DefaultMQProducer::send"]
@@ -27,6 +28,16 @@ pub(super) enum Target {
     Queue(MessageQueue),
     /// The selector's choice among all queues.
     Selected(Box<dyn MessageQueueSelector>),
+}
+
+impl Payload {
+    /// The message, or the first one of the batch.
+    pub(super) fn first(&self) -> Option<&Message> {
+        match self {
+            Self::One(message) => Some(message),
+            Self::Batch(messages) => messages.first(),
+        }
+    }
 }
 
 impl SendRequest {
@@ -57,7 +68,7 @@ impl SendRequest {
 
     /// How long the send may take with all its tries. Default: the producer's `send_msg_timeout`.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = Some(config::timeout(timeout));
         self
     }
 

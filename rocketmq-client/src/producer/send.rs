@@ -1,8 +1,13 @@
 //! One send with all its tries.
+//!
+//! `prepare` makes the message ready and finds its route, `begin_try` chooses a queue and hands the request to the
+//! connection, `follow` waits for the answer and tries again. The first two happen in the call of `send` and of
+//! `send_async` alike, so one caller's messages leave in the order in which it sent them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocketmq_protocol::ByteString;
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::wire::{WireMessage, WireMessageQueue};
 use rocketmq_protocol::message::{MessageQueue, SendResult, SendStatus};
@@ -10,10 +15,12 @@ use rocketmq_protocol::request::{SendMessageRequest, SendMessageResponse};
 use tokio::time::Instant;
 
 use super::Inner;
-use super::prepare::{Prepared, check};
+use super::fault::Ended;
+use super::prepare::{Prepared, check, give_ids, no_message};
 use super::request::{Payload, SendRequest, Target};
-use crate::error::{Attempt, Error, ErrorKind, Result, is_retryable_code};
-use crate::instance::{Answer, guarded};
+use super::tries::{Tries, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::instance::{Answer, Underway, guarded};
 use crate::route::{PublishQueue, TopicRoute};
 
 /// The answers that mean that the broker holds the message.
@@ -24,125 +31,172 @@ const STORED: [ResponseCode; 4] = [
     ResponseCode::SlaveNotAvailable,
 ];
 
-/// How often a send is tried, and until when.
-struct Effort {
-    tries: usize,
-    started: Instant,
+/// A try that had less time than this says nothing about its broker.
+const TELLING_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// A message on its way to being stored.
+pub(super) struct Sending {
+    prepared: Prepared,
+    route: Arc<TopicRoute>,
+    /// The queue, if the caller has a say in it.
+    chosen: Option<PublishQueue>,
+    tries: Tries,
+}
+
+/// One try: where, since when, and how long it may take.
+pub(super) struct Try {
+    queue: PublishQueue,
+    began: Instant,
     timeout: Duration,
-    /// What one try may take, but for the last.
-    timeout_per_try: Option<Duration>,
 }
 
-impl Effort {
-    fn left(&self) -> Duration {
-        self.timeout.saturating_sub(self.started.elapsed())
-    }
-
-    fn timeout_of(&self, attempt: usize) -> Duration {
-        match self.timeout_per_try {
-            Some(limit) if attempt + 1 < self.tries => self.left().min(limit),
-            _ => self.left(),
-        }
-    }
-}
+/// A try that was begun, or failed in beginning.
+pub(super) type Begun = (Try, Result<Underway>);
 
 impl Inner {
     /// Sends with the tries that the kind of call has.
-    pub(super) async fn send(&self, request: SendRequest, retries: usize) -> Result<SendResult> {
-        check(&request.payload, &self.config)?;
-        let tries = if matches!(request.target, Target::Any) { 1 + retries } else { 1 };
-        let timeout = request.timeout.unwrap_or(self.config.send_msg_timeout);
-        let timeout_per_try = self.config.send_msg_max_timeout_per_request;
-        let effort = Effort { tries, started: Instant::now(), timeout, timeout_per_try };
-        let (route, chosen) = self.target(&request, timeout).await?;
-        let mut prepared = Prepared::new(&self.instance, &self.config, request.payload)?;
-        let mut attempts: Vec<Attempt> = Vec::new();
-        for attempt in 0..tries {
-            if effort.left().is_zero() {
-                break;
+    pub(super) async fn send(self: &Arc<Self>, request: SendRequest, retries: usize) -> Result<SendResult> {
+        let mut sending = self.prepare(request, retries).await?;
+        let first = self.begin_try(&mut sending).await;
+        self.follow(sending, first).await
+    }
+
+    /// Makes the message ready. This waits only if the topic's route is not known yet.
+    pub(super) async fn prepare(&self, request: SendRequest, retries: usize) -> Result<Sending> {
+        let started = Instant::now();
+        let SendRequest { mut payload, target, timeout } = request;
+        give_ids(&self.instance, &mut payload);
+        check(&payload, &self.config)?;
+        let most = if matches!(target, Target::Any) { 1 + retries } else { 1 };
+        let timeout = timeout.unwrap_or(self.config.send_msg_timeout);
+        let (route, chosen) = self.target(&payload, &target, timeout).await?;
+        let prepared = Prepared::new(&self.config, payload)?;
+        let tries = Tries::new(most, started, timeout, self.config.send_msg_max_timeout_per_request);
+        Ok(Sending { prepared, route, chosen, tries })
+    }
+
+    /// Chooses a queue and hands the request to its broker's connection. `None`: no try is left, or no time.
+    pub(super) async fn begin_try(&self, sending: &mut Sending) -> Option<Begun> {
+        let mut queue = self.choose(sending)?;
+        let mut began = Instant::now();
+        let pause = sending.tries.pause_before(queue.queue.broker_name(), began);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.0))).await;
+            began = Instant::now();
+            // The route may have changed meanwhile.
+            if let Some(route) = self.instance.routes().get(&sending.prepared.header.topic) {
+                sending.route = route;
             }
-            let avoid = attempts.last().map(|attempt| attempt.broker_name.as_str());
-            let queue = match &chosen {
-                Some(queue) => queue,
-                None => route.next_queue(avoid).ok_or_else(|| self.no_queue(&prepared.header.topic))?,
+            queue = self.choose(sending)?;
+        }
+        let elsewhere = self.is_there_another(sending, queue.queue.broker_name());
+        let timeout = sending.tries.begin(began, elsewhere)?;
+        let Prepared { header, body, .. } = &mut sending.prepared;
+        address(header, &queue.queue);
+        let underway = self.instance.door().begin(&queue.broker_addr, header, body.clone(), timeout).await;
+        Some((Try { queue, began, timeout }, underway))
+    }
+
+    /// Waits for the answer to a try, and tries again where that may help.
+    pub(super) async fn follow(
+        self: &Arc<Self>,
+        mut sending: Sending,
+        first: Option<Begun>,
+    ) -> Result<SendResult> {
+        let mut next = first;
+        while let Some((tried, underway)) = next {
+            let queue = &tried.queue;
+            let answered = match underway {
+                Ok(underway) => self.finish_try(&mut sending.prepared, underway, queue).await,
+                Err(error) => Err(error),
             };
-            let started = Instant::now();
-            match self.attempt(&mut prepared, queue, effort.timeout_of(attempt)).await {
-                Ok(result) if self.is_final(&result, attempt + 1 == tries) => return Ok(result),
-                Ok(_) => {}
+            let now = Instant::now();
+            let elapsed = now.duration_since(tried.began);
+            self.note(&tried, elapsed, answered.as_ref().map(drop), now);
+            let verdict = match answered {
+                Ok(result) => self.judge(&mut sending, result),
                 Err(error) => {
-                    self.note_failure(&error);
-                    let retry = may_try_again(&error);
-                    let broker_name = queue.queue.broker_name().to_owned();
-                    attempts.push(Attempt { broker_name, elapsed: started.elapsed(), error });
-                    if !retry {
-                        break;
-                    }
+                    tracing::debug!(%error, "a try of a send failed");
+                    let error = error.of_topic(queue.queue.topic());
+                    sending.tries.fail(queue.queue.broker_name(), elapsed, error)
                 }
+            };
+            match verdict {
+                Verdict::Done(result) => return Ok(result),
+                Verdict::GiveUp => break,
+                Verdict::Again if self.stop.is_cancelled() => {
+                    return sending.tries.cut_off(&sending.prepared.header.topic);
+                }
+                Verdict::Again => next = self.begin_try(&mut sending).await,
             }
         }
-        Err(Error::after_attempts(&prepared.header.topic, effort.started.elapsed(), attempts))
+        sending.tries.finish(&sending.prepared.header.topic, Instant::now())
+    }
+
+    fn judge(&self, sending: &mut Sending, result: SendResult) -> Verdict {
+        let wants_ok = self.config.retry_another_broker_when_not_store_ok;
+        if wants_ok && result.send_status != SendStatus::SendOk {
+            sending.prepared.msg_id.clone_from(&result.msg_id);
+        }
+        sending.tries.succeed(result, wants_ok)
     }
 
     /// Sends without waiting for an answer.
-    pub(super) async fn send_oneway(&self, request: SendRequest) -> Result<()> {
-        check(&request.payload, &self.config)?;
-        let timeout = request.timeout.unwrap_or(self.config.send_msg_timeout);
-        let (route, chosen) = self.target(&request, timeout).await?;
-        let mut prepared = Prepared::new(&self.instance, &self.config, request.payload)?;
-        let queue = match &chosen {
-            Some(queue) => queue,
-            None => route.next_queue(None).ok_or_else(|| self.no_queue(&prepared.header.topic))?,
-        };
-        address(&mut prepared.header, &queue.queue);
-        let send = self.instance.door().call_oneway(&queue.broker_addr, &prepared.header, prepared.body);
-        match tokio::time::timeout(timeout, send).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "no room for a one-way send within {} ms: the broker takes messages too slowly",
-                    timeout.as_millis()
-                ),
-            )
-            .at(&*queue.broker_addr)),
-        }
+    pub(super) async fn send_oneway(self: &Arc<Self>, request: SendRequest) -> Result<()> {
+        let mut sending = self.prepare(request, 0).await?;
+        let topic = sending.prepared.header.topic.clone();
+        let queue = self.choose(&sending).ok_or_else(|| self.no_queue(&topic))?;
+        let left = sending.tries.deadline().saturating_duration_since(Instant::now());
+        let Prepared { header, body, .. } = &mut sending.prepared;
+        address(header, &queue.queue);
+        let sent = self.instance.door().call_oneway(&queue.broker_addr, header, body.clone(), left).await;
+        sent.map_err(|error| {
+            self.note_failure(&queue, left, &error);
+            error.of_topic(&*topic)
+        })
     }
 
     /// The topic's route, and the queue if the caller has a say in it.
     async fn target(
         &self,
-        request: &SendRequest,
+        payload: &Payload,
+        target: &Target,
         timeout: Duration,
     ) -> Result<(Arc<TopicRoute>, Option<PublishQueue>)> {
-        let message = match &request.payload {
-            Payload::One(message) => message,
-            Payload::Batch(messages) => &messages[0],
+        let message = payload.first().ok_or_else(no_message)?;
+        let topic = message.topic_shared();
+        let route = match self.instance.routes().get(topic) {
+            Some(route) => route,
+            None => self.find_route(topic, timeout).await?,
         };
-        let asking = self.instance.route(message.topic_shared(), Some(&self.config.auto_create));
-        let route = tokio::time::timeout(timeout, asking).await.map_err(|_| {
-            let why = format!("sendDefaultImpl call timeout: no route within {} ms", timeout.as_millis());
-            Error::new(ErrorKind::NameServerUnreachable, why).of_topic(message.topic())
-        })??;
-        let chosen = match &request.target {
+        let chosen = match target {
+            Target::Any if route.publish.is_empty() => return Err(self.no_queue(topic)),
             Target::Any => None,
-            Target::Queue(queue) => Some(self.exact_queue(message.topic(), queue)?),
+            Target::Queue(queue) => Some(self.exact_queue(topic, queue)?),
             Target::Selected(selector) => {
                 let queues: Vec<MessageQueue> =
                     route.publish.iter().map(|queue| queue.queue.clone()).collect();
                 if queues.is_empty() {
-                    return Err(self.no_queue(message.topic()));
+                    return Err(self.no_queue(topic));
                 }
                 let index = guarded("the selector", || selector.select(&queues, message))
-                    .map_err(|panic| Error::panicked("the selector", panic).of_topic(message.topic()))?;
+                    .map_err(|panic| Error::panicked("the selector", panic).of_topic(&**topic))?;
                 let wrong = || {
                     let why = format!("the selector chose queue {index} of {}", queues.len());
-                    Error::new(ErrorKind::InvalidArgument, why).of_topic(message.topic())
+                    Error::new(ErrorKind::InvalidArgument, why).of_topic(&**topic)
                 };
                 Some(route.publish.get(index).ok_or_else(wrong)?.clone())
             }
         };
         Ok((route, chosen))
+    }
+
+    async fn find_route(&self, topic: &ByteString, timeout: Duration) -> Result<Arc<TopicRoute>> {
+        let asking = self.instance.route(topic, Some(&self.config.auto_create));
+        tokio::time::timeout(timeout, asking).await.unwrap_or_else(|_| {
+            let why = format!("sendDefaultImpl call timeout: no route within {} ms", timeout.as_millis());
+            Err(Error::new(ErrorKind::NameServerUnreachable, why).of_topic(&**topic))
+        })
     }
 
     fn exact_queue(&self, topic: &str, queue: &MessageQueue) -> Result<PublishQueue> {
@@ -160,36 +214,73 @@ impl Inner {
         Ok(PublishQueue { queue: queue.clone(), broker_addr: broker_addr.into() })
     }
 
-    async fn attempt(
+    /// The queue of the next try: that of the caller's choice; else the next in turn, on a broker that has not failed in
+    /// this send and is not remembered as failing, as far as there is one.
+    fn choose(&self, sending: &Sending) -> Option<PublishQueue> {
+        if let Some(chosen) = &sending.chosen {
+            return Some(chosen.clone());
+        }
+        let tries = &sending.tries;
+        let fresh = |broker: &str| !tries.has_failed(broker);
+        let well = |broker: &str| fresh(broker) && !self.memory.avoids(broker);
+        let chosen = match &self.latency {
+            None => sending.route.next_queue_by(&[&well, &fresh]),
+            Some(latency) => {
+                let now = Instant::now();
+                let available = |broker: &str| well(broker) && latency.is_available(broker, now);
+                let reachable = |broker: &str| well(broker) && latency.is_reachable(broker);
+                sending.route.next_queue_by(&[&available, &reachable, &well, &fresh])
+            }
+        };
+        // The message is stored: only a broker that has not seen it can do better.
+        chosen.filter(|chosen| !tries.has_stored() || fresh(chosen.queue.broker_name())).cloned()
+    }
+
+    /// Whether there is a broker to go to that is as good as any, should this one be silent.
+    fn is_there_another(&self, sending: &Sending, broker: &str) -> bool {
+        let is_good =
+            |other: &str| other != broker && !sending.tries.has_failed(other) && !self.memory.avoids(other);
+        sending.chosen.is_none() && sending.route.publish_brokers.iter().any(|other| is_good(other))
+    }
+
+    async fn finish_try(
         &self,
         prepared: &mut Prepared,
+        underway: Underway,
         queue: &PublishQueue,
-        timeout: Duration,
     ) -> Result<SendResult> {
-        address(&mut prepared.header, &queue.queue);
-        let sent = self.instance.door().call_accepting(
-            &queue.broker_addr,
-            &prepared.header,
-            prepared.body.clone(),
-            timeout,
-            &STORED,
-        );
-        let answer = sent.await.map_err(|error| error.of_topic(queue.queue.topic()))?;
-        Ok(send_result(answer, prepared, queue))
+        let (door, body) = (self.instance.door(), prepared.body.clone());
+        let answer = door.finish(underway, &queue.broker_addr, &prepared.header, body, &STORED).await?;
+        Ok(send_result(answer, std::mem::take(&mut prepared.msg_id), queue))
     }
 
-    /// True if the caller gets this result: it is good, or a better one is not to be tried for.
-    fn is_final(&self, result: &SendResult, last_try: bool) -> bool {
-        last_try
-            || result.send_status == SendStatus::SendOk
-            || !self.config.retry_another_broker_when_not_store_ok
+    /// Remembers how a try went for the choice of queues.
+    fn note(self: &Arc<Self>, tried: &Try, elapsed: Duration, outcome: Result<(), &Error>, now: Instant) {
+        let broker = tried.queue.queue.broker_name_shared();
+        let ended = match outcome {
+            Ok(()) => Ended::Well,
+            Err(error) if is_unreached(error) => Ended::Unreached,
+            Err(_) => Ended::Refused,
+        };
+        if let Some(latency) = &self.latency {
+            latency.note(broker, elapsed, ended, now);
+        }
+        match outcome {
+            Ok(()) => self.memory.note_success(broker),
+            Err(error) => self.note_failure(&tried.queue, tried.timeout, error),
+        }
     }
 
-    /// A broker that cannot be reached may have moved.
-    fn note_failure(&self, error: &Error) {
-        tracing::debug!(%error, "a try of a send failed");
-        if matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout) {
-            self.instance.doubt_routes();
+    fn note_failure(self: &Arc<Self>, queue: &PublishQueue, timeout: Duration, error: &Error) {
+        if !is_unreached(error) || self.stop.is_cancelled() {
+            return;
+        }
+        // It may have moved.
+        self.instance.doubt_routes();
+        // Who gives a broker no time learns nothing about it.
+        let (broker, topic) = (queue.queue.broker_name_shared(), queue.queue.topic_shared());
+        if timeout >= TELLING_TIMEOUT && self.memory.note_failure(broker, Instant::now()) {
+            self.spawn_until_stop("a broker's probe", Arc::clone(self).probe(broker.clone(), topic.clone()));
         }
     }
 
@@ -203,21 +294,16 @@ impl Inner {
     }
 }
 
+fn is_unreached(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout)
+}
+
 fn address(header: &mut SendMessageRequest, queue: &MessageQueue) {
     header.queue_id = queue.queue_id();
     header.broker_name = Some(queue.broker_name_shared().clone());
 }
 
-/// Java's rule for synchronous sends: transport errors, and the broker's codes that another broker may not give.
-fn may_try_again(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Broker => error.response_code().is_some_and(is_retryable_code),
-        ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout => true,
-        _ => false,
-    }
-}
-
-fn send_result(answer: Answer<SendMessageResponse>, prepared: &Prepared, queue: &PublishQueue) -> SendResult {
+fn send_result(answer: Answer<SendMessageResponse>, msg_id: String, queue: &PublishQueue) -> SendResult {
     let send_status = match answer.code {
         ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
         ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
@@ -233,8 +319,7 @@ fn send_result(answer: Answer<SendMessageResponse>, prepared: &Prepared, queue: 
             header.queue_id,
         ),
     };
-    let mut result =
-        SendResult::new(send_status, prepared.msg_id.clone(), message_queue, header.queue_offset);
+    let mut result = SendResult::new(send_status, msg_id, message_queue, header.queue_offset);
     result.offset_msg_id = Some(header.msg_id);
     result.transaction_id = header.transaction_id;
     result.region_id = header.region_id;

@@ -19,7 +19,8 @@ use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::remoting::{Connection, Handler, Listener, ListenerConfig, Responder};
 use rocketmq_protocol::request::{
     NotifyConsumerIdsChanged, OffsetResponse, PullMessageRequest, PullMessageResponse,
-    QueryConsumerOffsetRequest, SendBackRequest, SendMessageRequest, UpdateConsumerOffsetRequest,
+    QueryConsumerOffsetRequest, SendBackRequest, SendMessageRequest, UnregisterClientRequest,
+    UpdateConsumerOffsetRequest,
 };
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -138,6 +139,11 @@ impl State {
             RequestCode::HeartBeat => {
                 let beat: HeartbeatData = json::from_slice(request.body()).unwrap();
                 table.members.insert(beat.client_id);
+                responder.success(&NoFields, Bytes::new());
+            }
+            RequestCode::UnregisterClient => {
+                let header: UnregisterClientRequest = request.header().unwrap();
+                table.members.remove(&*header.client_id);
                 responder.success(&NoFields, Bytes::new());
             }
             RequestCode::GetConsumerListByGroup => {

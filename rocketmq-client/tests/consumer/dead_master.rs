@@ -1,8 +1,9 @@
 //! Brokers whose master is dead.
 
 use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
+use rocketmq_client::ResponseCode;
 
-use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, PATIENCE};
+use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, PATIENCE, Reply};
 
 #[tokio::test]
 async fn a_dead_master_stops_no_other_queue_and_its_own_are_consumed_once_it_is_back() {
@@ -84,4 +85,35 @@ async fn a_slave_that_knows_no_offset_does_not_make_a_group_begin_at_the_end() {
         assert!(matches!(asked, Asked::Offset { .. }), "{asked:?}: it began without knowing where");
     }
     tokio::time::timeout(PATIENCE, consumer.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_is_passed_over_until_it_answers_again() {
+    let (master, slave) = (FakeBroker::start().await, FakeBroker::start().await);
+    slave.has(0, 0..5);
+    slave.commit(0, 0);
+    master.decide(|_| Reply::Silence);
+    // It is no farther than that.
+    slave.decide(|asked| match asked {
+        Asked::Pull { offset: 5, .. } => Reply::Refuse(ResponseCode::SystemBusy),
+        _ => Reply::Usual,
+    });
+    let name_server = FakeNameServer::start(1, &[("a", &[(0, master.addr), (1, slave.addr)])]).await;
+    let mut inbox = Inbox::new();
+    let pass = inbox.passer();
+    let listener = move |messages: Vec<_>, _| {
+        pass(&messages);
+        std::future::ready(ConsumeSuccess)
+    };
+    let consumer = name_server.consumer().mq_client_api_timeout(std::time::Duration::from_millis(300));
+    let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
+    inbox.next(5).await;
+    let asked = master.rest().await;
+    let waited_for = |asked: &Asked| matches!(asked, Asked::Offset { .. } | Asked::Pull { .. });
+    assert!(!asked.iter().any(waited_for), "{asked:?}: one silence was enough to know");
+
+    master.decide(|_| Reply::Usual);
+    master.has(0, 5..6);
+    assert_eq!(inbox.next(1).await, ["0:5"]);
+    consumer.shutdown().await;
 }

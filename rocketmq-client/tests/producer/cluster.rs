@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::NoFields;
 use rocketmq_protocol::remoting::{Connection, Handler, Listener, ListenerConfig, Responder};
-use rocketmq_protocol::request::{SendMessageRequest, SendMessageResponse};
+use rocketmq_protocol::request::{OffsetResponse, SendMessageRequest, SendMessageResponse};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     Refuse(ResponseCode),
     /// Takes it and never answers.
     Silence,
+    /// Stores it and answers when the test says so.
+    Hold,
 }
 
 pub(crate) const STORE: Reply = Reply::Store(ResponseCode::Success);
@@ -57,6 +59,9 @@ struct BrokerHandler {
     count: watch::Sender<usize>,
     connections: Mutex<Vec<Connection>>,
     next_offset: AtomicI64,
+    held: Mutex<Vec<(i32, Responder)>>,
+    /// Answers nothing at all, as a stopped process.
+    frozen: AtomicBool,
 }
 
 impl Handler for BrokerHandler {
@@ -69,6 +74,8 @@ impl Handler for BrokerHandler {
             Some(RequestCode::SendMessageV2 | RequestCode::SendBatchMessage) => {
                 self.take(&request, responder)
             }
+            _ if self.frozen.load(Ordering::Relaxed) => responder.forget(),
+            Some(RequestCode::GetMaxOffset) => responder.success(&OffsetResponse { offset: 0 }, Bytes::new()),
             Some(_) => responder.success(&NoFields, Bytes::new()),
             None => responder.error(ResponseCode::RequestCodeNotSupported, "not in this test"),
         }
@@ -78,26 +85,30 @@ impl Handler for BrokerHandler {
 impl BrokerHandler {
     fn take(&self, request: &RemotingCommand, responder: Responder) {
         let received = Received { header: request.header().unwrap(), body: request.body().clone() };
-        let reply = (self.decide.lock().unwrap())(&received);
+        let frozen = self.frozen.load(Ordering::Relaxed);
+        let reply = if frozen { Reply::Silence } else { (self.decide.lock().unwrap())(&received) };
         let queue_id = received.header.queue_id;
         self.received.lock().unwrap().push(received);
-        self.count.send_modify(|count| *count += 1);
         match reply {
             Reply::Silence => responder.forget(),
             Reply::Refuse(code) => responder.error(code, "as the test wants it"),
-            Reply::Store(code) => {
-                let response = SendMessageResponse {
-                    msg_id: "7F00000100002A9F0000000000000000".into(),
-                    queue_id,
-                    queue_offset: self.next_offset.fetch_add(1, Ordering::Relaxed),
-                    transaction_id: None,
-                    region_id: None,
-                    trace_on: None,
-                    recall_handle: None,
-                };
-                responder.send(code.as_i32(), None, &response, Bytes::new());
-            }
+            Reply::Hold => self.held.lock().unwrap().push((queue_id, responder)),
+            Reply::Store(code) => self.store(code, queue_id, responder),
         }
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    fn store(&self, code: ResponseCode, queue_id: i32, responder: Responder) {
+        let response = SendMessageResponse {
+            msg_id: "7F00000100002A9F0000000000000000".into(),
+            queue_id,
+            queue_offset: self.next_offset.fetch_add(1, Ordering::Relaxed),
+            transaction_id: None,
+            region_id: None,
+            trace_on: None,
+            recall_handle: None,
+        };
+        responder.send(code.as_i32(), None, &response, Bytes::new());
     }
 }
 
@@ -109,6 +120,8 @@ impl FakeBroker {
             count: watch::Sender::new(0),
             connections: Mutex::default(),
             next_offset: AtomicI64::new(0),
+            held: Mutex::default(),
+            frozen: AtomicBool::new(false),
         });
         let listener = listen(Arc::<BrokerHandler>::clone(&handler)).await;
         Self { name, addr: listener.local_addr(), handler, _listener: listener }
@@ -121,6 +134,18 @@ impl FakeBroker {
 
     pub(crate) fn decide(&self, decide: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
         *self.handler.decide.lock().unwrap() = Box::new(decide);
+    }
+
+    /// Answers what it has held.
+    pub(crate) fn release(&self) {
+        for (queue_id, responder) in self.handler.held.lock().unwrap().drain(..) {
+            self.handler.store(ResponseCode::Success, queue_id, responder);
+        }
+    }
+
+    /// While frozen it answers nothing.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.handler.frozen.store(frozen, Ordering::Relaxed);
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {

@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rocketmq_client::{DefaultMQProducer, DefaultMQProducerBuilder, ErrorKind, Message, SendOutcome};
+use rocketmq_client::{DefaultMQProducer, DefaultMQProducerBuilder, ErrorKind, Message};
 
-use crate::cluster::{FakeBroker, FakeNameServer, closed_port, hanging_peer};
+use crate::cluster::{FakeBroker, FakeNameServer, PATIENCE, closed_port, hanging_peer};
 
 /// Half of them start at the first name server, half at the second: this many make it all but certain that both happen.
 const PRODUCERS: usize = 24;
@@ -37,22 +37,18 @@ async fn a_question_outlives_the_sends_that_had_no_time_for_it() {
     let both = format!("{};{}", hanging_peer().await, name_server.addr);
     let sends = (0..PRODUCERS).map(|_| async {
         let hasty = builder(&both)
-            .mq_client_api_timeout(Duration::from_secs(2))
-            .send_msg_timeout(Duration::from_millis(200));
+            .mq_client_api_timeout(Duration::from_secs(4))
+            .send_msg_timeout(Duration::from_millis(500));
         let producer = hasty.start().await.unwrap();
-        let mut errors = 0;
+        // The hanging one's share is 2 s: no send has so much time, and each begins where the last one left off.
         while let Err(error) = producer.send(Message::new("T", "b")).await {
             assert_eq!(error.topic(), Some("T"), "{error}");
-            assert_eq!(error.outcome(), SendOutcome::NotStored, "{error}");
-            errors += 1;
+            assert!(error.is_retryable(), "{error}");
         }
         producer.shutdown().await;
-        errors
     });
-    let errors = join_all(sends).await;
-    // The name server that works is asked once the other one has had its share of 1 s.
-    assert!(errors.iter().all(|errors| *errors < 30), "{errors:?}");
-    assert_eq!(name_server.queries(), PRODUCERS, "each producer's question is asked once");
+    tokio::time::timeout(PATIENCE, join_all(sends)).await.unwrap();
+    assert!(name_server.queries() < 2 * PRODUCERS, "a question is asked once, not by every send");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl MessageExt {
         self.content.properties.get(names::UNIQ_KEY).map_or_else(|| self.offset_msg_id(), str::to_owned)
     }
 
-    /// Where the broker stored the message.
+    /// Where the broker stored the message, as 32 hexadecimal digits (56 for IPv6): address, port, and physical offset.
     #[must_use]
     #[doc(alias = "getOffsetMsgId")]
     pub fn offset_msg_id(&self) -> String {
@@ -64,7 +64,7 @@ impl MessageExt {
         self.broker_name.as_deref()
     }
 
-    /// The queue's number.
+    /// The queue's number on its broker, from 0.
     #[must_use]
     #[doc(alias = "getQueueId")]
     pub fn queue_id(&self) -> i32 {
@@ -78,14 +78,14 @@ impl MessageExt {
         self.store_size
     }
 
-    /// The message's place in its queue.
+    /// The message's place in its queue, from 0.
     #[must_use]
     #[doc(alias = "getQueueOffset")]
     pub fn queue_offset(&self) -> i64 {
         self.queue_offset
     }
 
-    /// RocketMQ's own flags.
+    /// RocketMQ's own flags. A body that came compressed is plain here, and its flag is cleared.
     #[must_use]
     #[doc(alias = "getSysFlag")]
     pub fn sys_flag(&self) -> SysFlag {
@@ -99,7 +99,7 @@ impl MessageExt {
         self.born_timestamp
     }
 
-    /// The producer's address.
+    /// The producer's address, as the broker saw it.
     #[must_use]
     #[doc(alias = "getBornHost")]
     pub fn born_host(&self) -> SocketAddr {
@@ -120,28 +120,28 @@ impl MessageExt {
         self.store_host
     }
 
-    /// The message's first byte in the commit log.
+    /// The message's physical offset: its first byte in the commit log.
     #[must_use]
     #[doc(alias = "getCommitLogOffset")]
     pub fn commit_log_offset(&self) -> i64 {
         self.commit_log_offset
     }
 
-    /// The checksum of the body as the record holds it.
+    /// The CRC-32 of the body as it is stored (compressed if it was), without its highest bit.
     #[must_use]
     #[doc(alias = "getBodyCRC")]
     pub fn body_crc(&self) -> i32 {
         self.body_crc
     }
 
-    /// How often the message was given back to be consumed again.
+    /// How often the message was given back to be consumed again; 0 the first time.
     #[must_use]
     #[doc(alias = "getReconsumeTimes")]
     pub fn reconsume_times(&self) -> i32 {
         self.reconsume_times
     }
 
-    /// The half message's physical offset.
+    /// The physical offset of the half message, for messages of a transaction; else 0.
     #[must_use]
     #[doc(alias = "getPreparedTransactionOffset")]
     pub fn prepared_transaction_offset(&self) -> i64 {

@@ -55,13 +55,13 @@ pub struct SendResult {
     /// The queue that holds the message.
     #[doc(alias = "getMessageQueue")]
     pub message_queue: MessageQueue,
-    /// The message's place in the queue; the first one's of a batch.
+    /// The message's place in the queue, from 0; the first one's of a batch.
     #[doc(alias = "getQueueOffset")]
     pub queue_offset: i64,
-    /// The transaction's id.
+    /// The transaction's id; 5.x brokers name one for every message.
     #[doc(alias = "getTransactionId")]
     pub transaction_id: Option<ByteString>,
-    /// The broker's region.
+    /// The broker's region, if it says so.
     #[doc(alias = "getRegionId")]
     pub region_id: Option<ByteString>,
     /// Whether the broker wants the message traced; true unless it says otherwise.

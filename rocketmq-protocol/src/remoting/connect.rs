@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, ConnectionConfig, Handler, RemotingError};
+use super::config::Side;
+use super::{Connection, ConnectionConfig, Handler, RemotingError, socket};
 
-/// Connects to `addr` (`host:port`): a host name is resolved anew each time, and each of its addresses is tried within
-/// the timeout. The connection's tasks run on `tasks`.
+/// Connects to `addr` (`host:port`): a host name is resolved again each time, and each of its addresses is tried within
+/// the timeout. The connection's task runs on `tasks`.
 ///
 /// # Errors
 /// [`RemotingError::Connect`] with the last address's error.
@@ -28,11 +28,9 @@ pub async fn connect(
     let connecting = tokio::time::timeout(timeout, open_stream(addr));
     let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let connected = stream.and_then(|stream| {
-        stream.set_nodelay(true)?;
+        socket::prepare(&stream, &config)?;
         let addresses = (stream.local_addr()?, stream.peer_addr()?);
-        let (reader, writer) = stream.into_split();
-        let ended = CancellationToken::new();
-        Ok(Connection::start(reader, writer, addresses, config, handler, tasks, ended))
+        Ok(Connection::start(stream, addresses, config, Side::Connecting, handler, tasks))
     });
     connected.map_err(|error| RemotingError::Connect { addr: addr.into(), source: Arc::new(error) })
 }

@@ -1,125 +1,47 @@
-//! One connection: what both sides do with it. Its two tasks are in `reader.rs` and `writer.rs`.
+//! One connection: what both sides do with it. Its task is in `task.rs`.
 
 use std::fmt;
-use std::future::Future;
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::outbound::Outbound;
-use super::{RemotingError, Requests, Responder};
-use crate::command::{Outgoing, RemotingCommand};
-use crate::frame::MAX_FRAME_BYTES;
-use crate::header::{HeaderFields, SerializeType};
+use super::config::Side;
+use super::shared::Shared;
+use super::task::Task;
+use super::{Abandoned, Budget, ConnectionConfig, Handler, RemotingError};
+use crate::command::RemotingCommand;
 use crate::request::Request;
-use crate::session::Session;
+use crate::session::Lost;
 
-/// The limits of a connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionConfig {
-    /// The largest frame that is taken, in bytes after its length field. Default 16 MiB. A longer one ends the
-    /// connection.
-    pub max_frame_bytes: usize,
-    /// How many bytes may wait to be written. Default 64 MiB. Requests wait for room; while a peer does not take its
-    /// responses, no further requests are read from it.
-    pub outbound_limit_bytes: usize,
-    /// A connection on which nothing moves either way for so long is closed. Default 120 s.
-    pub idle_timeout: Duration,
-    /// Send requests with the binary header once the peer has shown that it reads it. Default true.
-    pub prefer_binary_header: bool,
-}
-
-impl Default for ConnectionConfig {
-    fn default() -> Self {
-        Self {
-            max_frame_bytes: MAX_FRAME_BYTES,
-            outbound_limit_bytes: 64 * 1024 * 1024,
-            idle_timeout: Duration::from_secs(120),
-            prefer_binary_header: true,
-        }
-    }
-}
-
-/// What a side does with the requests that its peer sends.
-pub trait Handler: Send + Sync + 'static {
-    /// A connection begins.
-    fn connected(&self, connection: &Connection) {
-        let _ = connection;
-    }
-
-    /// A request came. Called on the connection's task, in the order of arrival: it must not block, and may keep the
-    /// responder and answer later from any thread.
-    fn handle(&self, request: RemotingCommand, responder: Responder);
-
-    /// The requests of one read came, at least one. By default each goes to [`handle`](Self::handle); who can do
-    /// something cheaper for many at once takes them from the iterator. What is left in it is answered with an error.
-    fn handle_all(&self, requests: &mut Requests<'_>) {
-        for (request, responder) in requests {
-            self.handle(request, responder);
-        }
-    }
-
-    /// A connection has ended.
-    fn disconnected(&self, connection: &Connection, cause: &str) {
-        let _ = (connection, cause);
-    }
-}
+/// A deadline for those who set none that a clock can hold.
+const FAR_AWAY: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// A handle to one connection; clones are cheap and equal. The connection lives until [`close`](Self::close), its end
 /// at the peer, or the end of whoever started it: dropping handles does not end it.
 #[derive(Clone)]
-pub struct Connection(pub(super) Arc<Inner>);
-
-pub(super) type Waiter = oneshot::Sender<Result<RemotingCommand, RemotingError>>;
-
-pub(super) struct Inner {
-    pub(super) peer_addr: SocketAddr,
-    pub(super) local_addr: SocketAddr,
-    pub(super) peer_name: Arc<str>,
-    pub(super) config: ConnectionConfig,
-    pub(super) session: Mutex<Session<Waiter>>,
-    pub(super) outbound: Outbound,
-    pub(super) peer_reads_binary: AtomicBool,
-    /// Grows with every read and write: tells an idle connection from a busy one.
-    pub(super) activity: AtomicU64,
-    pub(super) ended: CancellationToken,
-}
+pub struct Connection(pub(super) Arc<Shared>);
 
 impl Connection {
-    /// Starts the two tasks of a connection on a stream.
+    /// Starts the task of a connection on a stream.
     pub(super) fn start(
-        reader: impl AsyncRead + Unpin + Send + 'static,
-        writer: impl AsyncWrite + Unpin + Send + 'static,
-        (local_addr, peer_addr): (SocketAddr, SocketAddr),
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        addresses: (SocketAddr, SocketAddr),
         config: ConnectionConfig,
+        side: Side,
         handler: Arc<dyn Handler>,
         tasks: &TaskTracker,
-        ended: CancellationToken,
     ) -> Self {
-        let connection = Self(Arc::new(Inner {
-            peer_addr,
-            local_addr,
-            peer_name: peer_addr.to_string().into(),
-            session: Mutex::default(),
-            outbound: Outbound::new(config.outbound_limit_bytes),
-            peer_reads_binary: AtomicBool::new(false),
-            activity: AtomicU64::new(0),
-            ended,
-            config,
-        }));
-        handler.connected(&connection);
-        tasks.spawn(connection.clone().write(writer));
-        tasks.spawn(connection.clone().read(reader, handler));
+        let connection = Self(Arc::new(Shared::new(addresses, config, side)));
+        tasks.spawn(Task::new(stream, connection.clone(), handler));
         connection
     }
 
@@ -135,6 +57,12 @@ impl Connection {
         self.0.local_addr
     }
 
+    /// What is held on behalf of the peer, and how much may be.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
     /// Sends a request and waits for its response, whatever the response's code.
     ///
     /// # Errors
@@ -148,25 +76,30 @@ impl Connection {
         body: Bytes,
         timeout: Duration,
     ) -> Result<RemotingCommand, RemotingError> {
-        let deadline = Instant::now() + timeout;
-        if self.0.outbound.is_full() {
-            let room = tokio::time::timeout_at(deadline.into(), self.0.outbound.room()).await;
+        let deadline = deadline_after(timeout);
+        if self.0.budget.is_full() {
+            let room = tokio::time::timeout_at(deadline, self.room()).await;
             room.map_err(|_| RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout })?;
         }
-        self.begin(request, body, deadline.saturating_duration_since(Instant::now()))?.await.map_err(
-            |error| match error {
-                RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
-                other => other,
-            },
-        )
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let opaque = self.0.begin(request, body, deadline.into_std(), waker)?;
+        PendingResponse { connection: self.clone(), opaque, timeout, has_waker: true, over: false }.await
     }
 
-    /// Waits until there is room in the outbound buffer, or the connection has ended.
+    /// False while requests have to wait for [`room`](Self::room).
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.0.budget.is_full()
+    }
+
+    /// Waits until there is room for another request, or the connection has ended.
     pub async fn room(&self) {
-        tokio::select! {
-            biased;
-            () = self.0.outbound.room() => {}
-            () = self.0.ended.cancelled() => {}
+        if self.0.budget.is_full() {
+            tokio::select! {
+                biased;
+                () = self.0.budget.room() => {}
+                _ = self.0.closed.wait() => {}
+            }
         }
     }
 
@@ -182,118 +115,73 @@ impl Connection {
         body: Bytes,
         timeout: Duration,
     ) -> Result<PendingResponse, RemotingError> {
-        let (waiter, response) = oneshot::channel();
-        let deadline = Instant::now() + timeout;
-        let begun = self.session().begin(deadline, waiter).map_err(|(_, cause)| self.not_sent(cause))?;
-        let pending =
-            PendingResponse { connection: self.clone(), opaque: Some(begun.opaque), response, timeout };
-        self.put(request, begun.opaque, false, body)?;
-        if begun.is_earliest {
-            self.0.outbound.filled.notify_one();
-        }
-        Ok(pending)
+        let deadline = deadline_after(timeout).into_std();
+        let opaque = self.0.begin(request, body, deadline, Waker::noop().clone())?;
+        Ok(PendingResponse { connection: self.clone(), opaque, timeout, has_waker: false, over: false })
     }
 
-    /// Sends a request that wants no response, once there is room in the outbound buffer.
+    /// Sends a request that wants no response, once there is room for it.
     ///
     /// # Errors
     /// [`RemotingError`] if the connection has ended or the request is too large.
     ///
     /// # Cancel safety
-    /// A call that is dropped has sent either the whole request or nothing.
+    /// A call that is dropped has queued either the whole request or nothing.
     pub async fn invoke_oneway<R: Request>(&self, request: &R, body: Bytes) -> Result<(), RemotingError> {
         self.room().await;
-        self.try_oneway(request, body)
+        self.0.oneway(request, body)
     }
 
-    /// Sends a request that wants no response, if there is room in the outbound buffer.
+    /// Sends a request that wants no response, if there is room for it.
     ///
     /// # Errors
     /// [`RemotingError`] if the connection has ended, the buffer is full or the request is too large.
     pub fn try_oneway<R: Request>(&self, request: &R, body: Bytes) -> Result<(), RemotingError> {
-        if self.0.outbound.is_full() {
-            let queued_bytes = self.0.outbound.queued_bytes();
+        if self.0.budget.is_full() {
+            let queued_bytes = self.0.budget.used_bytes();
             return Err(RemotingError::OutboundFull { addr: Arc::clone(&self.0.peer_name), queued_bytes });
         }
-        let opaque = {
-            let mut session = self.session();
-            if let Some(cause) = session.closed() {
-                return Err(self.not_sent(Arc::clone(cause)));
-            }
-            session.next_opaque()
-        };
-        self.put(request, opaque, true, body)
+        self.0.oneway(request, body)
     }
 
-    /// Ends the connection: everyone who waits gets the cause, responses that are queued are still written.
+    /// Ends the connection without waiting: everyone who waits gets the cause, nothing further is sent, and what is queued
+    /// is still written within [`ConnectionConfig::close_timeout`]. Only the first call counts.
     pub fn close(&self, cause: &str) {
-        let cause: Arc<str> = cause.into();
-        let waiting = self.session().close(&cause);
-        self.0.ended.cancel();
-        for waiter in waiting {
-            let addr = Arc::clone(&self.0.peer_name);
-            // A waiter that has gone away wants no error.
-            let _ = waiter.send(Err(RemotingError::Closed { addr, cause: Arc::clone(&cause) }));
-        }
+        self.0.close(cause, None);
+    }
+
+    /// Ends the connection and waits until what is queued is written and the peer has closed its side too, at most for
+    /// `within`. Says what was not written. If the connection had ended already, waits for that end.
+    ///
+    /// # Cancel safety
+    /// A call that is dropped does not stop the end of the connection.
+    pub async fn shutdown(&self, cause: &str, within: Duration) -> Abandoned {
+        self.0.close(cause, Some(within));
+        *self.0.over.wait().await
     }
 
     /// True once the connection has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.ended.is_cancelled()
+        self.0.closed.initialized()
     }
 
     /// Waits for the connection's end and says why it came.
     pub async fn closed(&self) -> Arc<str> {
-        self.0.ended.cancelled().await;
-        self.cause()
+        Arc::clone(self.0.closed.wait().await)
     }
 
-    /// Queues a response.
-    pub(super) fn respond(&self, response: &Outgoing, fields: &impl HeaderFields, body: Bytes) {
-        if self.is_closed() {
-            return;
-        }
-        let body_bytes = body.len();
-        let queued = self.0.outbound.put(body, |out| response.encode(out, fields, body_bytes));
-        if let Err(error) = queued {
-            self.close(&format!("a response is too large: {error}"));
-        }
+    /// Whether a peer holds too much for its requests to be read, or for its answers to be put together.
+    ///
+    /// A connecting side always reads, so that its requests get their answers.
+    #[must_use]
+    pub fn must_not_take_on(&self) -> bool {
+        self.0.side == Side::Accepting && self.0.budget.is_over_share()
     }
 
-    fn put<R: Request>(
-        &self,
-        request: &R,
-        opaque: i32,
-        oneway: bool,
-        body: Bytes,
-    ) -> Result<(), RemotingError> {
-        let binary = self.0.config.prefer_binary_header && self.0.peer_reads_binary.load(Ordering::Relaxed);
-        let serialize_type = if binary { SerializeType::RocketMq } else { SerializeType::Json };
-        let outgoing = Outgoing::request(request.code().as_i32(), opaque, oneway, serialize_type);
-        let (body_bytes, limit_bytes) = (body.len(), self.0.config.max_frame_bytes);
-        let too_large = |frame_bytes| RemotingError::TooLarge { frame_bytes, limit_bytes };
-        if body_bytes > limit_bytes {
-            return Err(too_large(body_bytes));
-        }
-        let queued = self.0.outbound.put(body, |out| outgoing.encode(out, request, body_bytes));
-        queued.map_err(|error| too_large(error.frame_bytes))
-    }
-
-    pub(super) fn session(&self) -> MutexGuard<'_, Session<Waiter>> {
-        self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn cause(&self) -> Arc<str> {
-        self.session().closed().cloned().unwrap_or_else(|| "shut down".into())
-    }
-
-    fn not_sent(&self, cause: Arc<str>) -> RemotingError {
-        RemotingError::NotSent { addr: Arc::clone(&self.0.peer_name), cause }
-    }
-
-    fn closed_error(&self) -> RemotingError {
-        RemotingError::Closed { addr: Arc::clone(&self.0.peer_name), cause: self.cause() }
+    /// Waits until nothing of the connection is left but its handles.
+    pub(super) async fn ended(&self) {
+        self.0.over.wait().await;
     }
 }
 
@@ -322,33 +210,42 @@ impl fmt::Debug for Connection {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct PendingResponse {
     connection: Connection,
-    /// `None` once the response is there.
-    opaque: Option<i32>,
-    response: oneshot::Receiver<Result<RemotingCommand, RemotingError>>,
+    opaque: i32,
     timeout: Duration,
+    /// The session knows whom to wake: no need to take the lock for the first poll.
+    has_waker: bool,
+    over: bool,
 }
 
 impl Future for PendingResponse {
     type Output = Result<RemotingCommand, RemotingError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(Pin::new(&mut self.response).poll(context));
-        self.opaque = None;
-        Poll::Ready(match response {
-            Ok(Err(RemotingError::Timeout { addr, .. })) => {
-                Err(RemotingError::Timeout { addr, timeout: self.timeout })
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.has_waker) {
+            return Poll::Pending;
+        }
+        let response = ready!(self.connection.0.poll_response(self.opaque, cx));
+        self.over = true;
+        Poll::Ready(response.map_err(|lost| {
+            let addr = Arc::clone(&self.connection.0.peer_name);
+            match lost {
+                Lost::Expired => RemotingError::Timeout { addr, timeout: self.timeout },
+                Lost::Closed(cause) => RemotingError::Closed { addr, cause },
             }
-            Ok(response) => response,
-            Err(_) => Err(self.connection.closed_error()),
-        })
+        }))
     }
 }
 
 /// Forgets a request whose caller went away.
 impl Drop for PendingResponse {
     fn drop(&mut self) {
-        if let Some(opaque) = self.opaque {
-            self.connection.session().complete(opaque);
+        if !self.over {
+            self.connection.0.lock().session.forget(self.opaque);
         }
     }
+}
+
+fn deadline_after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + FAR_AWAY)
 }

@@ -10,15 +10,19 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Connection, ConnectionConfig, Handler};
+use super::config::Side;
+use super::{Budget, Connection, ConnectionConfig, Handler, socket};
 
 /// How long accepting rests after it failed, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What all connections of a listener may hold together, if nothing else is said: 256 MiB.
+const LISTENER_BUDGET_BYTES: usize = 256 * 1024 * 1024;
+
 /// The limits of a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
-    /// The limits of each connection.
+    /// The limits of each connection. By default all of them share a budget of 256 MiB.
     pub connection: ConnectionConfig,
     /// How many connections there may be at once. Default 10,000. Further ones wait in the system's queue.
     pub max_connections: usize,
@@ -26,7 +30,9 @@ pub struct ListenerConfig {
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        Self { connection: ConnectionConfig::default(), max_connections: 10_000 }
+        let budget = Budget::new(LISTENER_BUDGET_BYTES);
+        let connection = ConnectionConfig { budget, ..ConnectionConfig::default() };
+        Self { connection, max_connections: 10_000 }
     }
 }
 
@@ -99,19 +105,17 @@ async fn accept(
             next = next => next,
         };
         let started = accepted.and_then(|(stream, peer_addr)| {
-            start(
-                stream,
-                peer_addr,
-                config.connection.clone(),
-                Arc::clone(&handler),
-                &connections,
-                ended.child_token(),
-            )
+            start(stream, peer_addr, config.connection.clone(), Arc::clone(&handler), &connections)
         });
         match started {
             Ok(connection) => {
+                let ended = ended.clone();
                 connections.spawn(async move {
-                    connection.closed().await;
+                    tokio::select! {
+                        _ = connection.closed() => {}
+                        () = ended.cancelled() => connection.close("this side shuts down"),
+                    }
+                    connection.ended().await;
                     drop(place);
                 });
             }
@@ -129,10 +133,8 @@ fn start(
     config: ConnectionConfig,
     handler: Arc<dyn Handler>,
     tasks: &TaskTracker,
-    ended: CancellationToken,
 ) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
+    socket::prepare(&stream, &config)?;
     let addresses = (stream.local_addr()?, peer_addr);
-    let (reader, writer) = stream.into_split();
-    Ok(Connection::start(reader, writer, addresses, config, handler, tasks, ended))
+    Ok(Connection::start(stream, addresses, config, Side::Accepting, handler, tasks))
 }

@@ -1,23 +1,33 @@
 //! The tokio driver that client and broker share: a RocketMQ connection is symmetric, both sides send requests.
 //!
-//! A [`Connection`] is two tasks. The reader cuts what arrives into frames, hands responses to whoever waits and
-//! requests to the [`Handler`]. The writer hands the socket everything that was queued while it last wrote, in one
-//! call. Frames are encoded into the outbound buffer at once and whole, so a caller that goes away leaves nothing
-//! half-written behind.
+//! A [`Connection`] is one task. Each turn it reads what is there, hands responses to whoever waits and requests to the
+//! [`Handler`], then writes everything that was queued, in one call. Callers encode their frames whole into the queue and
+//! wake the task only if it sleeps; a caller that goes away leaves nothing half-written behind. What may be held on behalf
+//! of peers is limited by a [`Budget`].
 
+mod budget;
+mod config;
 mod connect;
 mod connection;
 mod error;
+mod handler;
+mod inbound;
 mod listener;
-mod outbound;
-mod reader;
+mod liveness;
 mod requests;
 mod responder;
-mod writer;
+mod shared;
+mod socket;
+mod task;
+mod write_queue;
 
+pub use budget::{Budget, Reserved};
+pub use config::ConnectionConfig;
 pub use connect::connect;
-pub use connection::{Connection, ConnectionConfig, Handler, PendingResponse};
+pub use connection::{Connection, PendingResponse};
 pub use error::RemotingError;
+pub use handler::Handler;
 pub use listener::{Listener, ListenerConfig};
 pub use requests::Requests;
 pub use responder::Responder;
+pub use write_queue::Abandoned;

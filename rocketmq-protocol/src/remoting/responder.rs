@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use super::Connection;
 use crate::code::ResponseCode;
-use crate::command::{Outgoing, RemotingCommand};
+use crate::command::{Outgoing, RemotingCommand, TooLarge};
 use crate::header::{HeaderFields, NoFields, SerializeType};
 
 /// Answers one request, at once or later, from any thread. A request that wants no answer gets none, whatever is
@@ -67,8 +67,17 @@ impl Responder {
         self.answered = true;
         if !self.oneway {
             let response = Outgoing::response(code, self.opaque, remark, self.serialize_type);
-            self.connection.respond(&response, fields, body);
+            if let Err(error) = self.connection.0.respond(&response, fields, body) {
+                self.too_large(error);
+            }
         }
+    }
+
+    fn too_large(&self, error: TooLarge) {
+        let (code, remark) = (ResponseCode::SystemError.as_i32(), error.to_string().into());
+        let response = Outgoing::response(code, self.opaque, Some(remark), self.serialize_type);
+        // It is small.
+        let _ = self.connection.0.respond(&response, &NoFields, Bytes::new());
     }
 }
 

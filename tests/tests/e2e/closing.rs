@@ -62,7 +62,7 @@ async fn shutdown_gives_up_on_a_listener_that_never_ends_and_its_message_comes_a
         .subscribe(&topic, "*")
         .consume_concurrently(move |messages, _| {
             messages.into_iter().for_each(&pass);
-            std::future::pending()
+            std::future::pending::<rocketmq_client::ConsumeConcurrentlyStatus>()
         });
     let consumer = consumer.start().await.unwrap();
     inbox.one().await;

@@ -217,6 +217,6 @@ fn an_open_and_empty_store_has_few_files() {
     let mut names: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["abort", "lock"]);
+    assert_eq!(names, ["abort", "checkpoint", "lock"]);
     assert_eq!(fs::read(directory.path().join("lock")).unwrap(), b"lock");
 }

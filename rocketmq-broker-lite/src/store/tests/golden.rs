@@ -148,7 +148,7 @@ fn a_java_brokers_file_end_and_checkpoint_are_read() {
         bytes.resize(4096, 0);
         fs::write(directory.path().join("checkpoint"), bytes).unwrap();
         let times: Vec<i64> = checkpoint["longs"].split(',').map(|it| it.parse().unwrap()).collect();
-        let expected = Checkpoint { log_timestamp: times[0], queues_timestamp: times[1] };
+        let expected = Checkpoint { log_timestamp: times[0], queues_timestamp: times[1], safe_offset: None };
         assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), expected);
     }
 }

@@ -4,6 +4,7 @@
 mod append;
 mod faults;
 mod golden;
+mod power;
 mod pull;
 mod recovery;
 
@@ -17,7 +18,7 @@ use rocketmq_protocol::message::record::Record;
 use tempfile::TempDir;
 
 use super::fs::{Fs, OsFs};
-use super::recovery::LogReader;
+use super::log_reader::LogReader;
 use super::*;
 
 /// Files so small that a few messages fill them.

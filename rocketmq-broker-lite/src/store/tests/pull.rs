@@ -114,11 +114,12 @@ fn a_damaged_unit_is_passed_over_and_never_cuts_an_answer() {
     let store = open(small(directory.path()));
     fill(&store, "T", 0, 3);
     store.close().unwrap();
+    let store = open(small(directory.path()));
+    // The start would have mended it.
     let file = directory.path().join("consumequeue/T/0/00000000000000000000");
     let mut units = std::fs::read(&file).unwrap();
     units[20 + 7] ^= 1;
     std::fs::write(&file, units).unwrap();
-    let store = open(small(directory.path()));
     let pulled = store.pull("T", 0, 0, 32, 1 << 20, &all);
     assert_eq!(
         (pulled.status, split(&pulled.body).len(), pulled.next_begin_offset),

@@ -8,7 +8,7 @@ use rocketmq_protocol::message::MessageQueue;
 use super::process_queue::{Committed, ProcessQueue};
 use crate::error::Result;
 
-pub(crate) use remote::{BrokerOffsets, is_unreachable, no_broker};
+pub(crate) use remote::{BrokerOffsets, no_broker};
 pub use start::ConsumeFromWhere;
 
 /// A group's offsets. Java: `OffsetStore`.
@@ -38,14 +38,14 @@ impl OffsetStore {
     /// Commits what a queue is done with and the store does not know yet. What fails is tried again the next time.
     pub(crate) async fn commit(&self, held: &ProcessQueue) {
         let Self::Brokers(brokers) = self;
-        let master_known = brokers.knows_master(&held.queue);
-        if held.uncommitted(master_known).is_none() {
+        let master_reached = brokers.reaches_master(&held.queue);
+        if held.uncommitted(master_reached).is_none() {
             return;
         }
         let _committing = held.committing.lock().await;
-        let Some(offset) = held.uncommitted(master_known) else { return };
+        let Some(offset) = held.uncommitted(master_reached) else { return };
         // A master that was away knows nothing of what its slave was told, and perhaps more than that.
-        let was_away = master_known && held.committed().is_some_and(|known| !known.at_master);
+        let was_away = master_reached && held.committed().is_some_and(|known| !known.at_master);
         let told = match was_away {
             true => self.commit_forward(held, offset).await,
             false => brokers.commit(&held.queue, offset).await,
@@ -57,7 +57,7 @@ impl OffsetStore {
     pub(crate) async fn commit_last(&self, held: &ProcessQueue) {
         let Self::Brokers(brokers) = self;
         let _committing = held.committing.lock().await;
-        let Some(offset) = held.uncommitted(brokers.knows_master(&held.queue)) else { return };
+        let Some(offset) = held.uncommitted(brokers.reaches_master(&held.queue)) else { return };
         let told = self.commit_forward(held, offset).await;
         settle(held, offset, told);
     }

@@ -16,6 +16,7 @@ use rocketmq_protocol::request::{QueryConsumerOffsetRequest, Request, UpdateCons
 
 use super::Found;
 use crate::consumer::process_queue::Committed;
+use crate::consumer::reach::Reach;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::{Answer, ClientInstance};
 
@@ -26,11 +27,12 @@ pub(super) const OFFSET_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct BrokerOffsets {
     instance: Arc<ClientInstance>,
     group: ByteString,
+    reach: Reach,
 }
 
 impl BrokerOffsets {
-    pub(crate) fn new(instance: Arc<ClientInstance>, group: ByteString) -> Self {
-        Self { instance, group }
+    pub(crate) fn new(instance: Arc<ClientInstance>, group: ByteString, reach: Reach) -> Self {
+        Self { instance, group, reach }
     }
 
     pub(super) async fn read(&self, queue: &MessageQueue) -> Result<Found> {
@@ -63,8 +65,10 @@ impl BrokerOffsets {
         answer.map(|_| Committed { offset, at_master })
     }
 
-    pub(super) fn knows_master(&self, queue: &MessageQueue) -> bool {
-        self.instance.routes().master_addr(queue.broker_name()).is_some()
+    /// Whether a commit would reach the queue's master.
+    pub(super) fn reaches_master(&self, queue: &MessageQueue) -> bool {
+        let master = self.instance.routes().master_addr(queue.broker_name());
+        master.is_some_and(|addr| self.reach.is_reachable(&addr))
     }
 
     /// The answer of the queue's master, or of the first of its slaves that answers; whether it was the master's.
@@ -73,26 +77,17 @@ impl BrokerOffsets {
         queue: &MessageQueue,
         request: &R,
     ) -> Result<(Result<Answer<R::Response>>, bool)> {
-        let name = queue.broker_name();
-        let brokers = self.instance.routes().addrs(name);
+        let brokers = self.instance.routes().addrs(queue.broker_name()).unwrap_or_default();
         let mut last = None;
-        for (id, addr) in brokers.iter().flat_map(|brokers| brokers.iter()) {
-            match self.instance.call(addr, request, Bytes::new(), OFFSET_TIMEOUT).await {
-                Err(error) if is_unreachable(&error) => {
-                    tracing::warn!(broker = name, id, %queue, %error, "a broker cannot be reached about an offset");
-                    self.instance.doubt_routes();
-                    last = Some(error);
-                }
-                answered => return Ok((answered, *id == MASTER_ID)),
+        for (id, addr) in self.reach.in_order(&brokers) {
+            let answer = self.instance.call(&addr, request, Bytes::new(), OFFSET_TIMEOUT).await;
+            if !self.reach.note(&addr, &answer) {
+                return Ok((answer, id == MASTER_ID));
             }
+            last = answer.err();
         }
         Err(last.unwrap_or_else(|| no_broker(queue)))
     }
-}
-
-/// Another broker of the same name may do better.
-pub(crate) fn is_unreachable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout)
 }
 
 /// The routes name no broker for a queue.

@@ -112,6 +112,7 @@ mod tests {
     use super::*;
     use crate::config::ClientConfig;
     use crate::consumer::offset::BrokerOffsets;
+    use crate::consumer::reach::Reach;
     use crate::instance::Membership;
     use rocketmq_protocol::body::json;
     use rocketmq_protocol::body::route::{BrokerData, QueueData, TopicRouteData, perm};
@@ -189,7 +190,9 @@ mod tests {
     }
 
     fn store(instance: &Membership, group: &'static str) -> OffsetStore {
-        OffsetStore::Brokers(BrokerOffsets::new(Arc::clone(instance.instance()), group.into()))
+        let stop = instance.stop_token().clone();
+        let reach = Reach::new(Arc::clone(instance.instance()), group.into(), stop, TaskTracker::new());
+        OffsetStore::Brokers(BrokerOffsets::new(Arc::clone(instance.instance()), group.into(), reach))
     }
 
     #[tokio::test]

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
-use rocketmq_protocol::message::MessageExt;
+use rocketmq_protocol::message::{MessageExt, MessageQueue};
 
 use super::DefaultMQPushConsumer;
-use crate::config::{ClientConfig, client_config_setters};
+use crate::config::{self, ClientConfig, client_config_setters};
 use crate::consumer::filter::MessageSelector;
 use crate::consumer::group::GroupConfig;
 use crate::consumer::limits::Load;
 use crate::consumer::listener::{
-    ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, DynListener, FnListener,
+    ConsumeConcurrentlyContext, DynListener, FnListener, IntoConsumeConcurrentlyStatus,
     MessageListenerConcurrently,
 };
 use crate::consumer::offset::ConsumeFromWhere;
 use crate::consumer::process_queue::Thresholds;
 use crate::consumer::subscriptions::Subscriptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy};
+use crate::rebalance::{AllocateMessageQueueAveragely, AllocateMessageQueueStrategy, FnStrategy};
 use crate::validate;
 
 /// The group that Java's consumers have when none is given; no client may use it.
@@ -85,12 +85,13 @@ impl DefaultMQPushConsumerBuilder {
         self
     }
 
-    /// The listener, as a closure. Java: `registerMessageListener`.
+    /// The listener, as a closure that returns a status or a result: an error counts as
+    /// [`ReconsumeLater`](crate::ConsumeConcurrentlyStatus::ReconsumeLater) and is logged. Java: `registerMessageListener`.
     #[doc(alias = "registerMessageListener")]
     pub fn consume_concurrently<F, Fut>(self, listener: F) -> Self
     where
         F: Fn(Vec<MessageExt>, ConsumeConcurrentlyContext) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ConsumeConcurrentlyStatus> + Send + 'static,
+        Fut: Future<Output: IntoConsumeConcurrentlyStatus> + Send + 'static,
     {
         self.message_listener_concurrently(FnListener(listener))
     }
@@ -128,6 +129,15 @@ impl DefaultMQPushConsumerBuilder {
         self
     }
 
+    /// The same as a closure: it gets the group, a member's client id, all queues and all members' client ids, and returns
+    /// that member's share. The name is for logs.
+    pub fn allocate_message_queues_by<F>(self, name: impl Into<String>, allocate: F) -> Self
+    where
+        F: Fn(&str, &str, &[MessageQueue], &[String]) -> Vec<MessageQueue> + Send + Sync + 'static,
+    {
+        self.allocate_message_queue_strategy(FnStrategy { name: name.into(), allocate })
+    }
+
     /// How many calls of the listener may run at once. Default 20, 1 to 1000. They are tasks, not threads.
     #[doc(alias = "setConsumeThreadMax")]
     pub fn consume_thread_max(mut self, listeners: usize) -> Self {
@@ -159,7 +169,7 @@ impl DefaultMQPushConsumerBuilder {
     /// The rest between two pulls of a queue. Default none.
     #[doc(alias = "setPullInterval")]
     pub fn pull_interval(mut self, interval: Duration) -> Self {
-        self.group.pull_interval = interval;
+        self.group.pull_interval = config::timeout(interval);
         self
     }
 
@@ -212,7 +222,7 @@ impl DefaultMQPushConsumerBuilder {
     /// than a fifteenth of it (one minute) are warned of.
     #[doc(alias = "setConsumeTimeout")]
     pub fn consume_timeout(mut self, timeout: Duration) -> Self {
-        self.push.consume_timeout = timeout.max(Duration::from_millis(10));
+        self.push.consume_timeout = config::interval(timeout);
         self
     }
 
@@ -234,7 +244,7 @@ impl DefaultMQPushConsumerBuilder {
     /// How often offsets are committed. Default 5 s, at least 10 ms.
     #[doc(alias = "setPersistConsumerOffsetInterval")]
     pub fn persist_consumer_offset_interval(mut self, interval: Duration) -> Self {
-        self.group.persist_consumer_offset_interval = interval.max(Duration::from_millis(10));
+        self.group.persist_consumer_offset_interval = config::interval(interval);
         self
     }
 
@@ -243,7 +253,7 @@ impl DefaultMQPushConsumerBuilder {
     #[doc(alias = "awaitTerminationMillisWhenShutdown")]
     #[doc(alias = "setAwaitTerminationMillisWhenShutdown")]
     pub fn await_termination_when_shutdown(mut self, timeout: Duration) -> Self {
-        self.push.await_termination_when_shutdown = timeout;
+        self.push.await_termination_when_shutdown = config::timeout(timeout);
         self
     }
 

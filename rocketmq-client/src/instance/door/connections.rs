@@ -1,18 +1,25 @@
 //! One connection to each address, made when it is first wanted and again after it ended.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, RemotingError, connect};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::instance::single_flight::SingleFlight;
 
 /// The connections of one client.
 pub(super) struct Connections {
-    slots: DashMap<String, Arc<Slot>>,
+    slots: DashMap<Arc<str>, Arc<Slot>>,
+    /// A crowd makes one connection, and the impatience of one does not keep the others from getting it.
+    connecting: SingleFlight<Arc<str>, Result<Arc<Connection>, RemotingError>>,
     connect_timeout: Duration,
     tasks: TaskTracker,
+    stop: CancellationToken,
     handler: OnceLock<Arc<dyn Handler>>,
 }
 
@@ -21,13 +28,18 @@ struct Slot {
     current: ArcSwapOption<Connection>,
     /// The connection before, if its peer asked for another one.
     left: ArcSwapOption<Connection>,
-    /// Held while connecting, so that a crowd makes one connection.
-    connecting: tokio::sync::Mutex<()>,
 }
 
 impl Connections {
-    pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker) -> Self {
-        Self { slots: DashMap::new(), connect_timeout, tasks, handler: OnceLock::new() }
+    pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self {
+            slots: DashMap::new(),
+            connecting: SingleFlight::default(),
+            connect_timeout,
+            tasks,
+            stop,
+            handler: OnceLock::new(),
+        }
     }
 
     /// Says who answers the requests that brokers send. Called once, before the first connection.
@@ -36,39 +48,30 @@ impl Connections {
         let _ = self.handler.set(handler);
     }
 
-    /// The connection to `addr`.
-    pub(super) async fn get(&self, addr: &str) -> Result<Arc<Connection>, RemotingError> {
-        let slot = self.slot(addr);
-        if let Some(connection) = slot.live() {
-            return Ok(connection);
-        }
-        let _connecting = slot.connecting.lock().await;
-        if let Some(connection) = slot.live() {
-            return Ok(connection);
-        }
-        let shut_down =
-            || RemotingError::NotSent { addr: addr.into(), cause: "the client was shut down".into() };
-        let Some(handler) = self.handler.get().map(Arc::clone) else { return Err(shut_down()) };
-        let config = ConnectionConfig::default();
-        let connection = Arc::new(connect(addr, self.connect_timeout, config, handler, &self.tasks).await?);
-        slot.current.store(Some(Arc::clone(&connection)));
-        // Looked at last: close() ends the tracker first and looks at the slots then, so that no connection is left.
-        if self.tasks.is_closed() {
-            connection.close("the client was shut down");
-            return Err(shut_down());
-        }
-        Ok(connection)
-    }
-
     /// The connection to `addr`, if there is one.
     pub(super) fn ready(&self, addr: &str) -> Option<Arc<Connection>> {
         self.slots.get(addr)?.live()
     }
 
+    /// The connection to `addr`.
+    ///
+    /// # Cancel safety
+    /// Connecting goes on, for whoever asks next.
+    pub(super) async fn get(&self, addr: &str) -> Result<Arc<Connection>, RemotingError> {
+        if let Some(connection) = self.ready(addr) {
+            return Ok(connection);
+        }
+        let addr: Arc<str> = addr.into();
+        let slot = Arc::clone(&self.slots.entry(Arc::clone(&addr)).or_default());
+        let connected =
+            self.connecting.join(&addr, &self.tasks, || self.connect(Arc::clone(&addr), slot)).await;
+        connected.unwrap_or_else(|| Err(shut_down(addr)))
+    }
+
     /// Makes the next request to `addr` connect again. What is in flight on this connection may still be answered: it ends
     /// when its peer ends it, or when the connection after it is left too.
     pub(super) fn leave(&self, addr: &str, connection: &Arc<Connection>) {
-        let slot = self.slot(addr);
+        let Some(slot) = self.slots.get(addr).map(|slot| Arc::clone(&slot)) else { return };
         let present = slot.current.compare_and_swap(connection, None);
         if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, connection)) {
             // Another request was told the same and has left it already.
@@ -90,12 +93,38 @@ impl Connections {
         }
     }
 
-    fn slot(&self, addr: &str) -> Arc<Slot> {
-        if let Some(slot) = self.slots.get(addr) {
-            return Arc::clone(&slot);
+    fn connect(
+        &self,
+        addr: Arc<str>,
+        slot: Arc<Slot>,
+    ) -> impl Future<Output = Result<Arc<Connection>, RemotingError>> + Send + 'static {
+        let (handler, timeout) = (self.handler.get().cloned(), self.connect_timeout);
+        let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+        async move {
+            // The work that this waited for may have made the connection.
+            if let Some(connection) = slot.live() {
+                return Ok(connection);
+            }
+            let Some(handler) = handler else { return Err(shut_down(addr)) };
+            let connected = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(shut_down(addr)),
+                connected = connect(&addr, timeout, ConnectionConfig::default(), handler, &tasks) => connected,
+            };
+            let connection = Arc::new(connected?);
+            slot.current.store(Some(Arc::clone(&connection)));
+            // Looked at last: close() ends the tracker first and looks at the slots then, so that no connection is left.
+            if tasks.is_closed() {
+                connection.close("the client was shut down");
+                return Err(shut_down(addr));
+            }
+            Ok(connection)
         }
-        Arc::clone(&self.slots.entry(addr.to_owned()).or_default())
     }
+}
+
+fn shut_down(addr: Arc<str>) -> RemotingError {
+    RemotingError::NotSent { addr, cause: "the client was shut down".into() }
 }
 
 impl Slot {

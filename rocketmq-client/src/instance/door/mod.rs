@@ -1,7 +1,7 @@
 //! The one door through which every request leaves a client. Whatever must happen to all of them happens here: the
 //! connection is found, a peer that is going away is left, answers are checked and decoded.
 //!
-//! What is built on top of all requests later has its place in [`Door::exchange`]: it has the request's typed fields and
+//! What is built on top of all requests later has its place in [`Door::begin`] and [`Door::finish`]: they have the request's typed fields and
 //! its body before they are encoded, so signing collects the fields into a scratch list, sorts them, and signs them with
 //! the body; hooks see the address, the request's code and the outcome.
 
@@ -13,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::remoting::{Connection, Handler, RemotingError};
+use rocketmq_protocol::remoting::{Connection, Handler, PendingResponse, RemotingError};
 use rocketmq_protocol::request::Request;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -25,6 +26,15 @@ use connections::Connections;
 /// Sends requests to name servers and brokers.
 pub(crate) struct Door {
     connections: Connections,
+}
+
+/// A request that was handed to its connection. Dropping it forgets the request; it is sent all the same.
+#[derive(Debug)]
+pub(crate) struct Underway {
+    connection: Arc<Connection>,
+    response: PendingResponse,
+    deadline: Instant,
+    timeout: Duration,
 }
 
 /// What a peer answered.
@@ -38,8 +48,9 @@ pub(crate) struct Answer<H> {
 }
 
 impl Door {
-    pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker) -> Self {
-        Self { connections: Connections::new(connect_timeout, tasks) }
+    /// The connections run on `tasks`; `stop` ends those that are being made.
+    pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { connections: Connections::new(connect_timeout, tasks, stop) }
     }
 
     /// Says who answers the requests that brokers send. Called once, before the first connection.
@@ -67,14 +78,75 @@ impl Door {
         timeout: Duration,
         accepted: &[ResponseCode],
     ) -> Result<Answer<R::Response>> {
-        let command = self.exchange(addr, request, body, timeout).await?;
+        async {
+            let underway = self.begin(addr, request, body.clone(), timeout).await?;
+            self.finish(underway, addr, request, body, accepted).await
+        }
+        .instrument(tracing::trace_span!("rpc", addr, request = ?request.code()))
+        .await
+    }
+
+    /// Hands a request to its connection: this waits for the connection and for room, and not for the answer. Requests
+    /// that one caller begins are sent in that order.
+    ///
+    /// # Cancel safety
+    /// Nothing was sent.
+    pub(crate) async fn begin<R: Request>(
+        &self,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Underway> {
+        let deadline = Instant::now() + timeout;
+        let connection = self.connected_with_room(addr, deadline, timeout).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let response = connection.begin(request, body, left)?;
+        Ok(Underway { connection, response, deadline, timeout })
+    }
+
+    /// Waits for the answer of a request that was begun.
+    pub(crate) async fn finish<R: Request>(
+        &self,
+        underway: Underway,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        accepted: &[ResponseCode],
+    ) -> Result<Answer<R::Response>> {
+        let Underway { connection, response, deadline, timeout } = underway;
+        let mut command = response.await.map_err(|error| of_caller(error, timeout))?;
+        if command.code() == ResponseCode::GoAway.as_i32() {
+            // A 5.x broker that is shutting down says so instead of answering: a new connection may reach another one
+            // behind the same address. Whoever says it twice means it.
+            self.connections.leave(addr, &connection);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let again = self.begin(addr, request, body, left).await?;
+            command = again.response.await.map_err(|error| of_caller(error, timeout))?;
+        }
         decode::<R>(addr, &command, accepted)
     }
 
     /// Sends a request that wants no answer: returns once it is handed to the connection.
-    pub(crate) async fn call_oneway<R: Request>(&self, addr: &str, request: &R, body: Bytes) -> Result<()> {
-        let connection = self.connections.get(addr).await?;
-        Ok(connection.invoke_oneway(request, body).await?)
+    ///
+    /// # Cancel safety
+    /// Either the whole request is sent or nothing.
+    pub(crate) async fn call_oneway<R: Request>(
+        &self,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let connection = self.connected_with_room(addr, deadline, timeout).await?;
+            match connection.try_oneway(request, body.clone()) {
+                // Others were faster to take the room.
+                Err(RemotingError::OutboundFull { .. }) if Instant::now() < deadline => {}
+                sent => return Ok(sent?),
+            }
+        }
     }
 
     /// Ends every connection, now and for good.
@@ -82,29 +154,18 @@ impl Door {
         self.connections.close(cause);
     }
 
-    async fn exchange<R: Request>(
+    async fn connected_with_room(
         &self,
         addr: &str,
-        request: &R,
-        body: Bytes,
+        deadline: Instant,
         timeout: Duration,
-    ) -> Result<RemotingCommand, RemotingError> {
-        let span = tracing::trace_span!("rpc", addr, request = ?request.code());
-        let deadline = Instant::now() + timeout;
-        async {
-            let connection = self.connected(addr, deadline).await?;
-            let answer = invoke(&connection, request, body.clone(), timeout, deadline).await?;
-            if answer.code() != ResponseCode::GoAway.as_i32() {
-                return Ok(answer);
-            }
-            // A 5.x broker that is shutting down says so instead of answering: a new connection may reach another one
-            // behind the same address. Whoever says it twice means it.
-            self.connections.leave(addr, &connection);
-            let connection = self.connected(addr, deadline).await?;
-            invoke(&connection, request, body, timeout, deadline).await
+    ) -> Result<Arc<Connection>> {
+        let connection = self.connected(addr, deadline).await?;
+        if !connection.has_room() {
+            let room = tokio::time::timeout_at(deadline, connection.room()).await;
+            room.map_err(|_| Error::no_room(addr, timeout))?;
         }
-        .instrument(span)
-        .await
+        Ok(connection)
     }
 
     async fn connected(&self, addr: &str, deadline: Instant) -> Result<Arc<Connection>, RemotingError> {
@@ -119,19 +180,12 @@ impl Door {
     }
 }
 
-async fn invoke<R: Request>(
-    connection: &Connection,
-    request: &R,
-    body: Bytes,
-    timeout: Duration,
-    deadline: Instant,
-) -> Result<RemotingCommand, RemotingError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    connection.invoke(request, body, left).await.map_err(|error| match error {
-        // As the caller knows it, not less the time for connecting.
-        RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout },
-        other => other,
-    })
+/// As the caller knows its timeout, not less the time for connecting.
+fn of_caller(error: RemotingError, timeout: Duration) -> Error {
+    match error {
+        RemotingError::Timeout { addr, .. } => RemotingError::Timeout { addr, timeout }.into(),
+        other => other.into(),
+    }
 }
 
 /// The one place where answers are checked and read.

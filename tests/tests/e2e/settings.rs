@@ -1,0 +1,45 @@
+//! Settings at the ends of their ranges.
+
+use std::time::Duration;
+
+use rocketmq_client::{Message, SendRequest};
+use tests::{Cluster, Collector, unique};
+
+#[tokio::test]
+async fn durations_without_end_are_as_good_as_any() {
+    let mq = Cluster::start().await;
+    let topic = unique("endless");
+    let producer = mq
+        .producer()
+        .send_msg_timeout(Duration::MAX)
+        .send_msg_max_timeout_per_request(Duration::MAX)
+        .poll_name_server_interval(Duration::MAX)
+        .heartbeat_broker_interval(Duration::MAX)
+        .mq_client_api_timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX);
+    let producer = producer.start().await.unwrap();
+    let _ = producer.send(Message::new(&topic, "one")).await.unwrap();
+    let _ =
+        producer.send(SendRequest::new(Message::new(&topic, "two")).timeout(Duration::MAX)).await.unwrap();
+    producer
+        .send_oneway(SendRequest::new(Message::new(&topic, "three")).timeout(Duration::MAX))
+        .await
+        .unwrap();
+    let mut inbox = Collector::new();
+    let consumer = mq
+        .consumer(&unique("g"))
+        .subscribe(&topic, "*")
+        .consume_concurrently(inbox.listener())
+        .poll_name_server_interval(Duration::MAX)
+        .heartbeat_broker_interval(Duration::MAX)
+        .mq_client_api_timeout(Duration::MAX)
+        .connect_timeout(Duration::MAX)
+        .consume_timeout(Duration::MAX)
+        .persist_consumer_offset_interval(Duration::MAX)
+        .await_termination_when_shutdown(Duration::MAX);
+    let consumer = consumer.start().await.unwrap();
+    assert_eq!(inbox.next(3).await.len(), 3);
+    consumer.shutdown().await;
+    producer.shutdown().await;
+    mq.stop().await;
+}
