@@ -158,6 +158,7 @@ pub(crate) const SPELT_ALIKE: &[&str] =
 /// What Java has no name for, as `Type::method`.
 pub(crate) const OURS: &[&str] = &[
     "DefaultMQProducer::builder",
+    "DefaultMQProducerBuilder::await_termination_when_shutdown",
     "DefaultMQPushConsumer::assignment",
     "DefaultMQPushConsumer::builder",
     "DefaultMQPushConsumerBuilder::allocate_message_queues_by",

@@ -107,6 +107,31 @@ fn every_public_call_that_can_fail_says_how() {
     assert!(silent.is_empty(), "without a section on errors:\n{}", silent.join("\n"));
 }
 
+/// Enums that Java has not grown in ten years, and settings, which programs write out with `..Default::default()`.
+const COMPLETE: &[&str] = &["BrokerConfig", "FlushDiskType", "NamesrvConfig"];
+
+#[test]
+fn enums_and_results_can_grow() {
+    let all: Vec<_> = ["rocketmq-client", "rocketmq-broker-lite"]
+        .into_iter()
+        .flat_map(items)
+        .chain(shown_of_protocol())
+        .filter(|item| !item.docs.contains("doc(hidden)"))
+        .collect();
+    let has_public_fields = |name: &str| all.iter().any(|item| item.owner == name && item.is_field());
+    let grows = |item: &Item| {
+        item.declaration.starts_with("pub enum ")
+            || (item.declaration.starts_with("pub struct ") && has_public_fields(&item.name))
+    };
+    let closed: Vec<_> = all
+        .iter()
+        .filter(|item| grows(item) && !item.docs.contains("#[non_exhaustive]"))
+        .filter(|item| !COMPLETE.contains(&&*item.name))
+        .map(|item| format!("{}: {}", item.place, item.name))
+        .collect();
+    assert!(closed.is_empty(), "not #[non_exhaustive]:\n{}", closed.join("\n"));
+}
+
 #[test]
 fn every_java_spelling_of_what_is_built_finds_it() {
     let aliases =

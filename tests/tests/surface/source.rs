@@ -32,6 +32,11 @@ impl Item {
         self.declaration.contains("fn ") && !self.declaration.starts_with("pub trait")
     }
 
+    /// True for fields.
+    pub(crate) fn is_field(&self) -> bool {
+        self.declaration.starts_with(&format!("pub {}:", self.name))
+    }
+
     /// The names of types in the declaration.
     pub(crate) fn types(&self) -> BTreeSet<&str> {
         let words = self.declaration.split(|c: char| !(c.is_alphanumeric() || c == '_'));
