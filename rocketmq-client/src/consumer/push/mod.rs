@@ -36,7 +36,7 @@ use ending::Ending;
 /// Every message that was sent is given to the listener of one member of the group at least once; an offset is committed
 /// only past messages that the listener is done with or the broker has taken back.
 ///
-/// A queue that comes from another member of the group rests for 200 ms before it is consumed: its owner until then ends
+/// A queue that comes from another member of the group rests for 250 ms before it is consumed: its owner until then ends
 /// its calls and commits what they did, so that next to nothing comes twice when members come and go. A consumer that is
 /// alone in its group begins at once.
 ///
