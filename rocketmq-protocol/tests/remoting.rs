@@ -32,6 +32,7 @@ impl Handler for Server {
                 responder.success(&fields, request.body().clone());
             }
             "silent" => responder.forget(),
+            "note" => drop(self.events.send(header.queue_id.to_string())),
             "drop" => drop(responder),
             "panic" => panic!("a handler's own panic"),
             "close" => responder.connection().close("as asked"),
@@ -175,4 +176,19 @@ async fn a_oneway_request_gets_no_answer() {
     let pair = pair(ListenerConfig::default()).await;
     pair.client.invoke_oneway(&ask("echo", 1), Bytes::new()).await.unwrap();
     assert!(pair.client.invoke(&ask("echo", 2), Bytes::new(), LONG).await.unwrap().is_success());
+}
+
+#[tokio::test]
+async fn six_thousand_oneway_requests_followed_by_shutdown_all_arrive() {
+    let mut pair = pair(ListenerConfig::default()).await;
+    for queue_id in 0..6000 {
+        pair.client.invoke_oneway(&ask("note", queue_id), Bytes::from(vec![1; 1000])).await.unwrap();
+    }
+    // Something that is answered meanwhile: what arrives unread must not cut off what is on its way.
+    let _asked = pair.client.begin(&ask("echo", 1), Bytes::from(vec![1; 10_000]), LONG).unwrap();
+    let abandoned = pair.client.shutdown("the test is over", LONG).await;
+    assert!(abandoned.is_nothing(), "{abandoned:?}");
+    for queue_id in 0..6000 {
+        assert_eq!(pair.events.recv().await, Some(queue_id.to_string()));
+    }
 }

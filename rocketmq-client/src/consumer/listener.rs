@@ -73,10 +73,27 @@ struct Wishes {
     ack_index: AtomicUsize,
 }
 
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { delay_level: AtomicI32::new(0), ack_index: AtomicUsize::new(usize::MAX) }
+    }
+}
+
 impl ConsumeConcurrentlyContext {
     pub(crate) fn new(message_queue: MessageQueue) -> Self {
-        let wishes = Wishes { delay_level: AtomicI32::new(0), ack_index: AtomicUsize::new(usize::MAX) };
-        Self { message_queue, wishes: Arc::new(wishes) }
+        Self { message_queue, wishes: Arc::default() }
+    }
+
+    /// A new one, made of one that was used if nobody else has a hold on it any more.
+    pub(crate) fn again(used: Option<Self>, message_queue: MessageQueue) -> Self {
+        let Some(mut wishes) = used.map(|context| context.wishes) else { return Self::new(message_queue) };
+        match Arc::get_mut(&mut wishes) {
+            Some(unshared) => {
+                *unshared = Wishes::default();
+                Self { message_queue, wishes }
+            }
+            None => Self::new(message_queue),
+        }
     }
 
     /// The queue that the messages came from.

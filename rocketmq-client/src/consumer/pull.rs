@@ -109,7 +109,8 @@ async fn pull_once(core: &GroupCore, queue: &Arc<ProcessQueue>, position: &mut P
     match answer.code {
         ResponseCode::PullOffsetMoved => correct_offset(core, queue, position.offset, &answer.header).await,
         ResponseCode::Success => {
-            let decoded = decode(&queue.queue, &subscription, &answer, position.offset);
+            let max_messages = core.config.pull_batch_size;
+            let decoded = decode(&queue.queue, &subscription, &answer, position.offset, max_messages);
             next = decoded.next_offset;
             let new = queue.put(decoded.messages, next);
             if new > 0 {

@@ -26,10 +26,13 @@ pub(super) fn decode(
     subscription: &SubscriptionData,
     answer: &Answer<PullMessageResponse>,
     first_offset: i64,
+    max_messages: i32,
 ) -> Decoded {
     let bounds = &answer.header;
     let pulled = |record| Pulled { record, min_offset: bounds.min_offset, max_offset: bounds.max_offset };
-    let mut messages = Vec::new();
+    // As many as were asked for, unless the answer is too short for that many.
+    let wanted = usize::try_from(max_messages).unwrap_or(0);
+    let mut messages = Vec::with_capacity(wanted.min(answer.body.len() / READABLE_BYTES));
     let mut expected = first_offset;
     let mut rest = answer.body.clone();
     while !rest.is_empty() {

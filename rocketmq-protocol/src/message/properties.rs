@@ -8,6 +8,7 @@
 //! RocketMQ 4.9 leaves out the last `\u{2}`, 5.x keeps it; both are read, the latter is written.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -21,6 +22,9 @@ pub const PROPERTY_SEPARATOR: char = '\u{2}';
 
 /// The longest encoded properties that a broker stores: their length is an `i16` in the log.
 pub const MAX_PROPERTIES_BYTES: usize = i16::MAX as usize;
+
+/// The digits of the longest `i64`, and its sign.
+const MAX_NUMBER_BYTES: usize = 20;
 
 /// The properties of one message, in the order in which they were put.
 #[derive(Clone, Default)]
@@ -67,12 +71,7 @@ impl Properties {
         if name.is_empty() || value.is_empty() {
             return;
         }
-        let text = self.owned();
-        text.reserve(name.len() + value.len() + 2);
-        text.push_str(name);
-        text.push(NAME_VALUE_SEPARATOR);
-        text.push_str(value);
-        text.push(PROPERTY_SEPARATOR);
+        push_entry(self.owned_with(name.len() + value.len() + 2), name, value);
     }
 
     /// Removes a property and returns its value.
@@ -110,16 +109,21 @@ impl Properties {
         seen
     }
 
-    fn owned(&mut self) -> &mut String {
-        if let Repr::Wire(text) = &self.0 {
-            let mut text = String::from(&**text);
+    /// As a string that has room for so many bytes more.
+    fn owned_with(&mut self, more_bytes: usize) -> &mut String {
+        if let Repr::Wire(encoded) = &self.0 {
+            let mut text = String::with_capacity(encoded.len() + 1 + more_bytes);
+            text.push_str(encoded);
             if !text.is_empty() && !text.ends_with(PROPERTY_SEPARATOR) {
                 text.push(PROPERTY_SEPARATOR);
             }
             self.0 = Repr::Owned(text);
         }
         match &mut self.0 {
-            Repr::Owned(text) => text,
+            Repr::Owned(text) => {
+                text.reserve(more_bytes);
+                text
+            }
             Repr::Wire(_) => unreachable!("made owned above"),
         }
     }
@@ -152,6 +156,23 @@ impl WireProperties for Properties {
         match self.0 {
             Repr::Wire(text) => text,
             Repr::Owned(text) => text.into(),
+        }
+    }
+
+    fn set_numbers(&mut self, numbers: &[(&str, i64)]) {
+        for (name, _) in numbers {
+            if self.contains(name) {
+                self.remove(name);
+            }
+        }
+        let added: usize = numbers.iter().map(|(name, _)| name.len() + MAX_NUMBER_BYTES + 2).sum();
+        let text = self.owned_with(added);
+        for (name, number) in numbers {
+            text.push_str(name);
+            text.push(NAME_VALUE_SEPARATOR);
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{number}");
+            text.push(PROPERTY_SEPARATOR);
         }
     }
 }
@@ -390,6 +411,18 @@ mod tests {
         let properties = Properties::from_wire("a\u{1}1\u{2}b\u{1}2\u{2}a\u{1}3\u{2}");
         assert_eq!(properties.get("a"), Some("3"));
         assert_eq!(properties.distinct(), [("a", "3"), ("b", "2")]);
+    }
+
+    #[test]
+    fn numbers_are_set_as_if_one_by_one() {
+        for encoded in ["", "a\u{1}1", "a\u{1}1\u{2}MIN\u{1}7\u{2}"] {
+            let mut at_once = Properties::from_wire(encoded);
+            let mut one_by_one = at_once.clone();
+            at_once.set_numbers(&[("MIN", 0), ("MAX", i64::MIN)]);
+            one_by_one.set("MIN", "0");
+            one_by_one.set("MAX", &i64::MIN.to_string());
+            assert_eq!(at_once.as_str(), one_by_one.as_str(), "{encoded:?}");
+        }
     }
 
     #[test]

@@ -93,4 +93,7 @@ pub trait WireProperties: Sized {
 
     /// The encoded form, without a copy.
     fn into_wire(self) -> ByteString;
+
+    /// Sets several properties to numbers, as [`set`](Properties::set) does, with one allocation for all of them.
+    fn set_numbers(&mut self, numbers: &[(&str, i64)]);
 }

@@ -13,8 +13,9 @@ const LEAST_MEMBERS: usize = 8;
 /// A limit for bytes that are held on behalf of peers. Clones are handles to the same budget.
 ///
 /// A connection has one of its own ([`Connection::budget`](super::Connection::budget)), a child of the one in its
-/// [`ConnectionConfig`](super::ConnectionConfig). Frames that are being read, frames that wait to be written, and whatever
-/// a [`Handler`](super::Handler) reserves for requests that it answers later, all count in both.
+/// [`ConnectionConfig`](super::ConnectionConfig). Frames that wait to be written, and whatever a
+/// [`Handler`](super::Handler) reserves for requests that it answers later, count in both; what is being read only counts
+/// in the latter, so that a connection can always answer what it has read.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Level>);
 
@@ -93,11 +94,6 @@ impl Budget {
         let used_bytes = self.used_bytes();
         let mut above = self.levels().skip(1);
         self.is_full() || above.any(|level| level.is_full() && used_bytes > level.share_bytes())
-    }
-
-    /// True if a budget above this one is full.
-    pub(super) fn is_short(&self) -> bool {
-        self.levels().skip(1).any(|level| level.is_full())
     }
 
     /// Waits until this budget itself is no longer full.

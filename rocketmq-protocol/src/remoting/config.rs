@@ -11,11 +11,11 @@ pub struct ConnectionConfig {
     /// The largest frame that is taken or sent, in bytes after its length field. Default 16 MiB. A longer one ends the
     /// connection.
     pub max_frame_bytes: usize,
-    /// How many bytes this connection may hold: what waits to be written, large frames that are being read, and what the
-    /// handler has reserved. Default 64 MiB. Over it requests wait for room, and the accepting side reads no further
+    /// How many bytes this connection may hold: what waits to be written, and what the handler has reserved. Default 64 MiB. Over it requests wait for room, and the accepting side reads no further
     /// requests; the connecting side never stops reading.
     pub outbound_limit_bytes: usize,
-    /// What all connections that are given the same budget may hold together. Default unlimited. While it is full, an
+    /// What all connections that are given the same budget may hold together, large frames that are being read included.
+    /// Default unlimited. While it is full, an
     /// accepting side reads only from peers that hold less than their share of it, and ends connections that hold more
     /// and have not moved for 10 seconds.
     pub budget: Budget,

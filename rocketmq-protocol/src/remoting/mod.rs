@@ -19,6 +19,10 @@ mod responder;
 mod shared;
 mod socket;
 mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod write_queue;
 
 pub use budget::{Budget, Reserved};

@@ -87,7 +87,7 @@ impl<S> Task<S> {
             handler,
             state: State::New,
             now,
-            inbound: Inbound::new(config.max_frame_bytes, connection.budget()),
+            inbound: Inbound::new(config.max_frame_bytes, &config.budget),
             responses: Vec::new(),
             has_read: false,
             writing: WriteQueue::default(),
@@ -144,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     /// Reads and dispatches what is there. Returns how many requests got their responses.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<usize, End> {
         self.inbound.begin_turn();
+        self.paused_until = None;
         let mut answered = 0;
         loop {
             let dispatched = self.dispatch();
@@ -154,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 return Ok(answered);
             }
             if self.must_pause() {
+                self.paused_until = Some(self.now + PAUSE);
                 return Ok(answered);
             }
             match self.inbound.poll_read(cx, &mut self.stream) {
@@ -203,20 +205,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 
     /// Whether the peer is not to be read from for now. Only the accepting side ever stops.
-    fn must_pause(&mut self) -> bool {
-        self.paused_until = None;
+    fn must_pause(&self) -> bool {
         if self.connection.0.side == Side::Connecting {
             return false;
         }
-        let budget = self.connection.budget();
-        let no_room = self.inbound.large_frame_bytes().is_some_and(|bytes| {
-            !self.inbound.has_room_for(bytes) && budget.is_short() && budget.used_bytes() > 0
-        });
-        let pause = no_room || self.connection.must_not_take_on();
-        if pause {
-            self.paused_until = Some(self.now + PAUSE);
-        }
-        pause
+        let memory_is_short = self.connection.0.config.budget.is_full();
+        let large = self.inbound.large_frame_bytes();
+        let no_room = memory_is_short && large.is_some_and(|bytes| !self.inbound.has_room_for(bytes));
+        no_room || self.connection.must_not_take_on()
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -287,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         let check = self.liveness.next_check(holding);
         let next = [deadline, self.paused_until].into_iter().flatten().fold(check, Instant::min);
         self.arm(cx, next);
-        if must_go_on || (self.paused_until.is_some() && !self.connection.must_not_take_on()) {
+        if must_go_on || (self.paused_until.is_some() && !self.must_pause()) {
             self.yield_turn(cx);
         } else if answered >= 2 && !self.yielded {
             defer(cx);
@@ -296,11 +292,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 
     fn holding(&self) -> Holding {
-        let budget = self.connection.budget();
+        let partial_frame = self.inbound.large_frame_bytes().is_some();
+        let memory_is_short = self.connection.0.config.budget.is_full();
         Holding {
             unwritten: !self.writing.is_empty(),
-            partial_frame: self.inbound.large_frame_bytes().is_some(),
-            over_share: budget.is_short() && budget.is_over_share(),
+            partial_frame,
+            over_share: memory_is_short && (partial_frame || self.connection.budget().is_over_share()),
         }
     }
 
