@@ -80,6 +80,13 @@ impl Broker {
         self.listener.local_addr()
     }
 
+    /// How many bytes it holds on behalf of its clients: answers that wait to be written, held pulls, and large requests
+    /// that are being read. 256 MiB is the limit.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.context.memory.used_bytes()
+    }
+
     /// Leaves the name servers, answers the pulls that wait, closes the connections, and writes everything to disk.
     /// Further calls do nothing.
     ///
@@ -87,6 +94,13 @@ impl Broker {
     /// A caller that stops waiting leaves the broker half stopped; a further call goes on from there. Without one, the next
     /// start finds the store as after a crash.
     pub async fn shutdown(&self) {
+        if let Err(error) = self.close().await {
+            tracing::error!(%error, "the store could not be closed in order");
+        }
+    }
+
+    /// [`shutdown`](Self::shutdown), and says what has failed.
+    pub(crate) async fn close(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.leave.cancel();
         self.registrations.close();
         self.registrations.wait().await;
@@ -100,11 +114,7 @@ impl Broker {
             context.persist_all();
             context.store.close()
         });
-        match closed.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
-            Err(error) => tracing::error!(%error, "the store could not be closed"),
-        }
+        Ok(closed.await??)
     }
 }
 

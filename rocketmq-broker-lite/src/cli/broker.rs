@@ -42,7 +42,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let broker = Broker::start(config.clone()).await?;
     say(&boot_success(&config, &config.advertised_addr(broker.addr())));
     stop.wait().await;
-    broker.shutdown().await;
+    broker.close().await.map_err(|error| format!("the store could not be closed in order: {error}"))?;
     Ok(())
 }
 

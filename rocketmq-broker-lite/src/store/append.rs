@@ -3,12 +3,13 @@
 //! Encoding is done by the caller's thread into its own buffer. Then the log's lock is held for one write.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rocketmq_protocol::message::MAX_TOPIC_BYTES;
 use rocketmq_protocol::message::properties::MAX_PROPERTIES_BYTES;
 use rocketmq_protocol::message::record::{BLANK_BYTES, Placement, Record, RecordError, place};
 
+use super::commit_log::Writer;
 use super::consume_queue::{ConsumeQueue, QueueEntry};
 use super::dispatch::{deliver_time, is_queued, is_storable_topic};
 use super::{Appended, Arrival, Inner, NewMessage, StoreError};
@@ -88,20 +89,35 @@ fn write(
         inner.refuse_if_failed()?;
         return Err(StoreError::ShutDown);
     }
+    inner.room.check(inner, queue)?;
     let written = inner.log.reserve(&mut writer, buffer.len()).and_then(|physical_offset| {
         let store_timestamp = inner.clock.now_ms();
         let first = Placement { queue_offset: queue.max(), physical_offset, store_timestamp };
         place_all(first, messages, appended, buffer);
-        inner.log.write(&mut writer, buffer, store_timestamp)?;
-        put_units(inner, queue, messages, appended)
+        inner.log.write(&mut writer, buffer, store_timestamp)
     });
-    if let Err(error) = written {
-        // Before the lock is given back: nobody may write behind a hole.
-        writer.closed = true;
-        drop(writer);
-        return Err(inner.poison(error));
+    match written {
+        Ok(()) => {
+            put_units(inner, queue, messages, appended);
+            inner.room.written();
+            Ok(())
+        }
+        Err(error) => Err(take_back(inner, writer, error)),
     }
-    Ok(())
+}
+
+/// Nothing was published: the message is refused, and once there is room others are taken again. What the caller is to
+/// be told.
+fn take_back(inner: &Inner, mut writer: MutexGuard<'_, Writer>, error: StoreError) -> StoreError {
+    match inner.log.take_back(&mut writer) {
+        Ok(()) => inner.room.refuse(error),
+        Err(error) => {
+            // Before the lock is given back: nobody may write behind nonsense.
+            writer.closed = true;
+            drop(writer);
+            inner.poison(error)
+        }
+    }
 }
 
 fn place_all(first: Placement, messages: &[NewMessage<'_>], appended: &mut [Appended], buffer: &mut [u8]) {
@@ -126,12 +142,7 @@ fn place_all(first: Placement, messages: &[NewMessage<'_>], appended: &mut [Appe
     }
 }
 
-fn put_units(
-    inner: &Inner,
-    queue: &Arc<ConsumeQueue>,
-    messages: &[NewMessage<'_>],
-    appended: &[Appended],
-) -> Result<(), StoreError> {
+fn put_units(inner: &Inner, queue: &Arc<ConsumeQueue>, messages: &[NewMessage<'_>], appended: &[Appended]) {
     for (message, appended) in queued(messages, appended) {
         let entry = QueueEntry {
             queue_offset: appended.queue_offset,
@@ -139,9 +150,8 @@ fn put_units(
             size: i32::try_from(appended.size).unwrap_or(i32::MAX),
             tags_code: tags_code(inner, message, appended.store_timestamp),
         };
-        inner.queues.put(queue, &entry)?;
+        inner.queues.put(queue, &entry);
     }
-    Ok(())
 }
 
 fn announce(inner: &Inner, messages: &[NewMessage<'_>], appended: &[Appended]) {

@@ -125,6 +125,8 @@ impl CommitLog {
             }
             segment.write(&blank(remaining), (writer.end - segment.start).cast_unsigned())?;
             writer.end += remaining;
+            // Should the next file not come into being, this one is over nevertheless.
+            writer.segment = None;
         }
         writer.segment = Some(self.files.find_or_create(writer.end)?);
         writer.zeroed = writer.end;
@@ -135,7 +137,7 @@ impl CommitLog {
     /// Writes records at their reserved place and lets readers see them.
     ///
     /// # Errors
-    /// The file cannot be written. Nothing may be appended after that.
+    /// The file cannot be written. Then [`take_back`](Self::take_back) must take away what was, before more is appended.
     pub(super) fn write(
         &self,
         writer: &mut Writer,
@@ -155,6 +157,17 @@ impl CommitLog {
         self.last_timestamp.store(timestamp, Ordering::Release);
         self.published.store(end, Ordering::Release);
         Ok(())
+    }
+
+    /// After a failed write: makes a hole of what may be there of it, and waits until the disk has it so. A full disk
+    /// allows that.
+    ///
+    /// # Errors
+    /// The file cannot be cut. Nothing may be appended after that.
+    pub(super) fn take_back(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let Some(segment) = &writer.segment else { return Ok(()) };
+        writer.zeroed = writer.end;
+        segment.empty_from((writer.end - segment.start).cast_unsigned(), self.files.size().cast_unsigned())
     }
 
     /// Appends to `out` what can be read from `offset` on in the file there, at most `len` bytes.

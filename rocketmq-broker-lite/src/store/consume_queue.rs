@@ -21,6 +21,8 @@ pub(super) const UNIT_BYTES: usize = 20;
 const UNIT: i64 = 20;
 /// The bytes of newest units that stay in memory; what is more goes to the file.
 const TAIL_BYTES: usize = 32 << 10;
+/// As many bytes of units are kept that cannot be written. Then messages for this queue are refused.
+const STUCK_TAIL_BYTES: usize = 1 << 20;
 /// How many blank units are written together.
 const BLANKS_AT_ONCE: usize = 1024;
 const BLANK: QueueEntry = QueueEntry { queue_offset: 0, physical_offset: 0, size: i32::MAX, tags_code: 0 };
@@ -101,6 +103,8 @@ struct Tail {
     bytes: Vec<u8>,
     /// The flush thread knows that there is work.
     listed: bool,
+    /// The last write failed.
+    is_stuck: bool,
 }
 
 impl ConsumeQueue {
@@ -136,28 +140,43 @@ impl ConsumeQueue {
     }
 
     /// Adds the unit of offset [`max`](Self::max). True if the flush thread should be told of this queue. There is one
-    /// caller at a time: the owner of the log's lock, or recovery.
-    ///
-    /// # Errors
-    /// The units in memory were too many, and the file cannot be written.
-    pub(super) fn put(&self, entry: &QueueEntry) -> Result<bool, StoreError> {
+    /// caller at a time: the owner of the log's lock, or recovery. Units that cannot be written now stay in memory; see
+    /// [`has_room`](Self::has_room).
+    pub(super) fn put(&self, entry: &QueueEntry) -> bool {
         let mut tail = self.lock();
         tail.bytes.extend_from_slice(&entry.encode());
-        if tail.bytes.len() >= TAIL_BYTES {
-            self.write_tail(&mut tail, entry.queue_offset + 1)?;
-            tail.bytes.clear();
-            tail.first = tail.written;
+        if tail.bytes.len() >= TAIL_BYTES && !tail.is_stuck {
+            match self.write_tail(&mut tail, entry.queue_offset + 1) {
+                Ok(()) => {
+                    tail.bytes.clear();
+                    tail.first = tail.written;
+                }
+                // The flush thread tries again, and says so.
+                Err(_) => tail.is_stuck = true,
+            }
         }
         self.max.store(entry.queue_offset + 1, Ordering::Release);
-        Ok(!std::mem::replace(&mut tail.listed, true))
+        !std::mem::replace(&mut tail.listed, true)
+    }
+
+    /// Whether more units may be added: not if very many could not be written.
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().bytes.len() < STUCK_TAIL_BYTES
     }
 
     /// Appends to `out` the units from `from` on: at most `count`, and only as many as one look finds. None if `from` is
-    /// not below [`max`](Self::max) or its file is gone.
+    /// not below [`max`](Self::max) or its file is gone. Leaves no file open: there may be very many queues.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(super) fn read(&self, out: &mut Vec<u8>, from: i64, count: usize) -> Result<(), StoreError> {
+        let read = self.look(out, from, count);
+        self.files.close_handles();
+        read
+    }
+
+    /// [`read`](Self::read), but leaves the file open.
+    fn look(&self, out: &mut Vec<u8>, from: i64, count: usize) -> Result<(), StoreError> {
         let first = {
             let tail = self.lock();
             if let Ok(skipped) = usize::try_from(from - tail.first) {
@@ -171,13 +190,13 @@ impl ConsumeQueue {
         self.files.read(out, count.saturating_mul(UNIT_BYTES), from.saturating_mul(UNIT))
     }
 
-    /// The unit at an offset; `None` if it is not there.
+    /// The unit at an offset; `None` if it is not there. May leave the file open.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(super) fn entry(&self, queue_offset: i64) -> Result<Option<QueueEntry>, StoreError> {
         let mut unit = Vec::new();
-        self.read(&mut unit, queue_offset, 1)?;
+        self.look(&mut unit, queue_offset, 1)?;
         Ok(QueueEntry::decode_all(queue_offset, &unit).next())
     }
 
@@ -207,10 +226,17 @@ impl ConsumeQueue {
     /// Writes to the files what they lack.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written. The units stay in memory.
     pub(super) fn write_out(&self) -> Result<(), StoreError> {
         let mut tail = self.lock();
-        self.write_tail(&mut tail, self.max())
+        let written = self.write_tail(&mut tail, self.max());
+        tail.is_stuck = written.is_err();
+        written
+    }
+
+    /// Closes the files; they are opened again when they are used.
+    pub(super) fn close_files(&self) {
+        self.files.close_handles();
     }
 
     /// How many bytes are in the files and maybe not on disk.
@@ -243,7 +269,8 @@ impl ConsumeQueue {
         if tail.synced < max {
             return false;
         }
-        *tail = Tail { first: max, written: max, synced: max, bytes: Vec::new(), listed: false };
+        *tail =
+            Tail { first: max, written: max, synced: max, bytes: Vec::new(), listed: false, is_stuck: false };
         drop(tail);
         self.files.close_handles();
         true
@@ -389,7 +416,7 @@ impl ConsumeQueue {
         let mut tail = self.lock();
         let listed = tail.listed;
         let synced = tail.synced.min(next);
-        *tail = Tail { first: next, written: next, synced, bytes: Vec::new(), listed };
+        *tail = Tail { first: next, written: next, synced, bytes: Vec::new(), listed, is_stuck: false };
         self.max.store(next, Ordering::Release);
     }
 }

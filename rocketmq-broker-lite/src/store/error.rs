@@ -39,6 +39,14 @@ pub(crate) enum StoreError {
     /// may differ.
     #[error("the store failed earlier and takes no more messages: {0}")]
     Poisoned(Arc<StoreError>),
+    /// The disk has no room, or too little; nothing was stored. Messages are taken again once it has.
+    #[error("the disk is full ({used_percent} % used){}", cause.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+    DiskFull {
+        /// How much of it is used.
+        used_percent: u32,
+        /// The operation that failed, if the disk is not only nearly full.
+        cause: Option<Arc<StoreError>>,
+    },
     /// A file operation failed.
     #[error("cannot {op} {}: {source}", path.display())]
     Io {

@@ -222,6 +222,7 @@ fn background_due(inner: &Inner, since: Instant) -> Instant {
 
 fn run_queues(inner: &Inner) {
     let mut next_pass = None;
+    let mut failing = false;
     let mut thorough_at = Instant::now() + QUEUE_THOROUGH_INTERVAL;
     while wait_for_queue_work(inner, &mut next_pass) {
         let now = Instant::now();
@@ -234,9 +235,14 @@ fn run_queues(inner: &Inner) {
         if thorough {
             thorough_at = now + QUEUE_THOROUGH_INTERVAL;
         }
-        if let Err(error) = flush_queues(inner, thorough) {
-            inner.poison(error);
+        let flushed = flush_queues(inner, thorough);
+        match &flushed {
+            Ok(()) if failing => tracing::info!("consume queues are written again"),
+            // The log has everything, and the units are in memory: nothing is lost but time.
+            Err(error) if !failing => tracing::error!(%error, "consume queues cannot be written for now"),
+            _ => {}
         }
+        failing = flushed.is_err();
     }
 }
 
@@ -281,12 +287,20 @@ fn sleep_unless<'a>(
 }
 
 /// Writes consume queues; if `thorough`, syncs them all and then writes the checkpoint.
+///
+/// # Errors
+/// The first failure; the units that it concerns stay in memory.
 pub(super) fn flush_queues(inner: &Inner, thorough: bool) -> Result<(), StoreError> {
     let queues_timestamp = inner.log.last_timestamp();
     // Under the log's lock: what lies before has its units in the queues, in memory at least.
     let dispatched = inner.log.lock().end();
-    inner.queues.flush(if thorough { 0 } else { QUEUE_LEAST_BYTES })?;
-    if !thorough {
+    let flushed = inner.queues.flush(if thorough { 0 } else { QUEUE_LEAST_BYTES });
+    if matches!(flushed, Err(StoreError::Io { op: "sync", .. })) {
+        // A later sync that succeeds proves nothing. The next start builds the units again, from the last checkpoint on.
+        inner.queues_unknown.store(true, Ordering::Release);
+    }
+    flushed?;
+    if !thorough || inner.queues_unknown.load(Ordering::Acquire) {
         return Ok(());
     }
     let log_timestamp = inner.log.flushed_timestamp();

@@ -42,6 +42,9 @@ pub(crate) trait Fs: fmt::Debug + Send + Sync {
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
+    /// How much of the disk below a directory is used, in per cent, as Java counts: what only root may use is used.
+    fn used_percent(&self, dir: &Path) -> io::Result<u32>;
+
     /// Makes sure that the names in a directory survive a loss of power.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
@@ -150,6 +153,13 @@ impl Fs for OsFs {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn used_percent(&self, dir: &Path) -> io::Result<u32> {
+        let disk = rustix::fs::statvfs(dir)?;
+        let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+        let all = used.saturating_add(disk.f_bavail).max(1);
+        Ok(u32::try_from(used.saturating_mul(100).div_ceil(all)).unwrap_or(100))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

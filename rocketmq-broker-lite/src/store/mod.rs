@@ -33,12 +33,14 @@ mod message;
 mod pull;
 mod queue_table;
 mod recovery;
+mod room;
 mod search;
 mod segment;
 mod set_aside;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -60,6 +62,7 @@ use pull::Pull;
 pub(crate) use pull::{PullStatus, Pulled};
 use queue_table::QueueTable;
 use recovery::Recovery;
+use room::Room;
 
 use crate::clock::Clock;
 
@@ -92,6 +95,9 @@ struct Inner {
     log: CommitLog,
     queues: QueueTable,
     flusher: Flusher,
+    room: Room,
+    /// A sync of a consume queue failed: what the disk has of it is unknown until the next start.
+    queues_unknown: AtomicBool,
     poison: OnceLock<Arc<StoreError>>,
     cached_log_bytes: OnceLock<i64>,
     lock: Mutex<Option<Box<dyn FsLock>>>,
@@ -153,6 +159,7 @@ impl MessageStore {
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
         Recovery { store: &dir, log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
+        let room = Room::new(config.disk_space_warning_level_ratio);
         let inner = Arc::new(Inner {
             config,
             clock,
@@ -161,6 +168,8 @@ impl MessageStore {
             log,
             queues,
             flusher: Flusher::default(),
+            room,
+            queues_unknown: AtomicBool::new(false),
             poison: OnceLock::new(),
             cached_log_bytes: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
@@ -384,6 +393,10 @@ impl Inner {
     fn flush_all(&self) -> Result<(), StoreError> {
         self.log.sync()?;
         flush::flush_queues(self, true)?;
+        if self.queues_unknown.load(Ordering::Acquire) {
+            let what = "a sync failed earlier; they are built again at the next start".to_owned();
+            return Err(StoreError::Damaged { path: self.dir.root.join("consumequeue"), what });
+        }
         checkpoint::clear_abort(&*self.dir.fs, &self.dir.root)
     }
 

@@ -86,14 +86,10 @@ impl QueueTable {
     }
 
     /// Adds a unit to a queue.
-    ///
-    /// # Errors
-    /// The queue's file cannot be written.
-    pub(super) fn put(&self, queue: &Arc<ConsumeQueue>, entry: &QueueEntry) -> Result<(), StoreError> {
-        if queue.put(entry)? {
+    pub(super) fn put(&self, queue: &Arc<ConsumeQueue>, entry: &QueueEntry) {
+        if queue.put(entry) {
             self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(queue));
         }
-        Ok(())
     }
 
     /// The queues whose files were set aside when they were loaded.
@@ -113,21 +109,27 @@ impl QueueTable {
         !self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Writes what the files lack, and waits for the disk where a queue has at least `least_bytes` that it may lack.
+    /// Writes what the files lack, and waits for the disk where a queue has at least `least_bytes` that it may lack. A
+    /// queue that fails keeps its units and holds up no other.
     ///
     /// # Errors
-    /// A file cannot be written or synced.
+    /// The first failure: a file cannot be written or synced.
     pub(super) fn flush(&self, least_bytes: i64) -> Result<(), StoreError> {
         let mut queues = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
-        for queue in &queues {
-            queue.write_out()?;
-            if queue.unsynced_bytes() >= least_bytes {
-                queue.sync()?;
+        let mut failed = Ok(());
+        queues.retain(|queue| {
+            let flushed = queue.write_out().and_then(|()| match queue.unsynced_bytes() >= least_bytes {
+                true => queue.sync(),
+                false => Ok(()),
+            });
+            queue.close_files();
+            if flushed.is_err() && failed.is_ok() {
+                failed = flushed;
             }
-        }
-        queues.retain(|queue| !queue.rest());
+            !queue.rest()
+        });
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
-        Ok(())
+        failed
     }
 
     /// Puts a new queue into its place, unless another caller was faster.

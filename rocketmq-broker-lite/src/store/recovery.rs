@@ -173,10 +173,15 @@ impl Recovery<'_> {
                 if record.queue_offset != queue.max() || queue.is_empty() {
                     queue.move_to(record.queue_offset)?;
                 }
-                self.queues.put(queue, &self.unit(&record))?;
+                self.put(queue, &self.unit(&record))?;
             }
         }
         Ok(())
+    }
+
+    fn put(&self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
+        self.queues.put(queue, unit);
+        if queue.has_room() { Ok(()) } else { queue.write_out() }
     }
 
     fn unit(&self, record: &Record<'_>) -> QueueEntry {
@@ -255,7 +260,7 @@ impl<'a> Scan<'a> {
                 Ok(())
             }
             Ordering::Greater => self.go_on_at(&queue, &unit),
-            Ordering::Equal => self.recovery.queues.put(&queue, &unit),
+            Ordering::Equal => self.recovery.put(&queue, &unit),
         }
     }
 
@@ -308,7 +313,7 @@ impl<'a> Scan<'a> {
     fn go_on_at(&mut self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
         self.pieces.remove(&Arc::as_ptr(queue));
         queue.move_to(unit.queue_offset)?;
-        self.recovery.queues.put(queue, unit)
+        self.recovery.put(queue, unit)
     }
 
     fn unit_of(&mut self, queue: &ConsumeQueue, offset: i64) -> Result<Option<QueueEntry>, StoreError> {

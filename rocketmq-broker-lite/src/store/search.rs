@@ -61,7 +61,9 @@ pub(super) fn store_time(
     if !(queue.min()..queue.max()).contains(&queue_offset) {
         return Ok(None);
     }
-    match queue.entry(queue_offset)? {
+    let entry = queue.entry(queue_offset);
+    queue.close_files();
+    match entry? {
         Some(entry) => stored_at(log, &entry),
         None => Ok(None),
     }
@@ -73,6 +75,12 @@ pub(super) fn offset_by_time(
     queue: &ConsumeQueue,
     timestamp: i64,
 ) -> Result<i64, StoreError> {
+    let found = nearest(log, queue, timestamp);
+    queue.close_files();
+    found
+}
+
+fn nearest(log: &CommitLog, queue: &ConsumeQueue, timestamp: i64) -> Result<i64, StoreError> {
     let (min, max) = (queue.min(), queue.max());
     let right = queue.partition_point(min, max, |entry| {
         // A record that is gone was before all that are there.

@@ -43,6 +43,14 @@ impl Segment {
         self.file()?.write_at(bytes, at).map_err(StoreError::io("write", &self.path))
     }
 
+    /// Makes a hole of everything from a place on, and waits until the disk has it so.
+    pub(super) fn empty_from(&self, at: u64, file_size: u64) -> Result<(), StoreError> {
+        let file = self.file()?;
+        file.set_len(at).map_err(StoreError::io("cut", &self.path))?;
+        file.set_len(file_size).map_err(StoreError::io("extend", &self.path))?;
+        file.sync_data().map_err(StoreError::io("sync", &self.path))
+    }
+
     fn close_handle(&self) {
         *self.handle.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -214,10 +222,7 @@ impl FileQueue {
         let Some(segment) = segments.last().filter(|segment| offset < segment.start + self.size()) else {
             return Ok(());
         };
-        let (file, at) = (segment.file()?, (offset - segment.start).cast_unsigned());
-        file.set_len(at).map_err(StoreError::io("cut", &segment.path))?;
-        file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
-        file.sync_data().map_err(StoreError::io("sync", &segment.path))
+        segment.empty_from((offset - segment.start).cast_unsigned(), self.file_size)
     }
 
     /// Removes all files.

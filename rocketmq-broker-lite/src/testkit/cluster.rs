@@ -202,6 +202,8 @@ impl TestClusterBuilder {
             store_path_root_dir: directory.join(name),
             flush_disk_type: self.flush_disk_type,
             mapped_file_size_commit_log: COMMIT_LOG_FILE_BYTES,
+            // A developer's disk may well be nearly full.
+            disk_space_warning_level_ratio: 100,
             ..BrokerConfig::default()
         };
         (self.configure)(&mut config);

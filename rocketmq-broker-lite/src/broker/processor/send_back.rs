@@ -16,9 +16,10 @@ use rocketmq_protocol::request::SendBackRequest;
 use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
+use crate::config::FlushDiskType;
 use crate::schedule::waiting_queue;
 use crate::send_back::{Destination, destination, properties};
-use crate::store::{NewMessage, StoreError};
+use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
 use crate::stored_properties::note;
 use crate::subscription_group::SubscriptionGroup;
 use crate::topic::{Topic, unit_flag};
@@ -30,18 +31,41 @@ pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Re
         .map_err(Refusal::from)
         .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
     match taken {
-        Ok(()) => responder.success(&NoFields, Bytes::new()),
+        Ok(None) => responder.success(&NoFields, Bytes::new()),
+        Ok(Some(stored)) => answer_when_safe(context, &stored, responder),
         Err(refusal) => refusal.answer(responder),
     }
 }
 
-fn take_back(context: &Context, client_version: i32, header: &SendBackRequest) -> Result<(), Refusal> {
+/// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
+fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
+    if context.config.flush_disk_type != FlushDiskType::SyncFlush {
+        return responder.success(&NoFields, Bytes::new());
+    }
+    let done = move |outcome| match outcome {
+        FlushOutcome::Flushed => responder.success(&NoFields, Bytes::new()),
+        FlushOutcome::TimedOut => {
+            Refusal::new(ResponseCode::SystemError, "FLUSH_DISK_TIMEOUT").answer(responder);
+        }
+        FlushOutcome::Failed => {
+            Refusal::new(ResponseCode::SystemError, "SERVICE_NOT_AVAILABLE").answer(responder);
+        }
+    };
+    context.store.when_flushed(stored.end_offset(), context.config.sync_flush_timeout, Box::new(done));
+}
+
+/// `None` if the group wants no retries, and nothing is stored.
+fn take_back(
+    context: &Context,
+    client_version: i32,
+    header: &SendBackRequest,
+) -> Result<Option<Appended>, Refusal> {
     let group = context.groups.find(&header.group).ok_or_else(|| Refusal::no_group(&header.group))?;
     if context.config.broker_permission & perm::WRITE == 0 {
         return Err(broker_forbids(context));
     }
     if group.config.retry_queue_nums <= 0 {
-        return Ok(());
+        return Ok(None);
     }
     let retry = retry_topic(&group.name);
     if retry.len() > MAX_TOPIC_BYTES {
@@ -64,7 +88,7 @@ fn take_back(context: &Context, client_version: i32, header: &SendBackRequest) -
         max_reconsume_times(client_version, header, &group),
         header.delay_level,
     );
-    store_again(context, &group, &retry, &record, destination)
+    store_again(context, &group, &retry, &record, destination).map(Some)
 }
 
 fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &SubscriptionGroup) -> i32 {
@@ -78,7 +102,7 @@ fn store_again(
     retry: &Topic,
     record: &Record<'_>,
     destination: Destination,
-) -> Result<(), Refusal> {
+) -> Result<Appended, Refusal> {
     let mut properties = properties(record, destination);
     let waiting = match destination {
         Destination::DeadLetter => None,
@@ -108,7 +132,7 @@ fn store_again(
         properties: properties.as_str(),
         tags_code: note(properties.as_str()).tags_code(),
     });
-    stored.map(drop).map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
+    stored.map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
 }
 
 fn retry_queue(group: &SubscriptionGroup) -> i32 {
@@ -125,6 +149,7 @@ fn status_name(error: &StoreError) -> String {
     match error {
         StoreError::MessageIllegal { .. } => format!("MESSAGE_ILLEGAL: {error}"),
         StoreError::PropertiesTooLong { .. } => format!("PROPERTIES_SIZE_EXCEEDED: {error}"),
-        _ => format!("SERVICE_NOT_AVAILABLE: {error}"),
+        // Why in detail is for the log: it names the server's files.
+        _ => "SERVICE_NOT_AVAILABLE".to_owned(),
     }
 }

@@ -12,8 +12,22 @@ pub(crate) fn refusal(error: &StoreError, max_message_size: usize) -> Refusal {
         StoreError::MixedBatch | StoreError::NotFound(_) => {
             Refusal::new(ResponseCode::SystemError, error.to_string())
         }
-        _ => Refusal::new(ResponseCode::ServiceNotAvailable, format!("service not available now: {error}")),
+        // Why in detail is for the log: it names the server's files.
+        _ => Refusal::new(ResponseCode::ServiceNotAvailable, not_available(error)),
     }
+}
+
+/// Java's words.
+fn not_available(error: &StoreError) -> String {
+    let used = match error {
+        StoreError::DiskFull { used_percent, .. } => f64::from(*used_percent) / 100.0,
+        _ => 0.0,
+    };
+    format!(
+        "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL: \
+         {used:5.2} CQ: {used:5.2} INDEX: {used:5.2}], messages are put to the slave, message store has been shut down, \
+         etc."
+    )
 }
 
 /// The answer to a message that breaks a limit.

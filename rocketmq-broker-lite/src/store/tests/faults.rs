@@ -1,6 +1,6 @@
 use std::io;
 use std::sync::Condvar;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::super::fs::{Entry, FsFile};
@@ -11,6 +11,10 @@ use super::*;
 struct Faults {
     fail_writes: AtomicBool,
     fail_syncs: AtomicBool,
+    /// Files of consume queues cannot be opened.
+    fail_queues: AtomicBool,
+    fail_queue_syncs: AtomicBool,
+    used_percent: AtomicU32,
     syncs: AtomicUsize,
     held: Mutex<bool>,
     changed: Condvar,
@@ -25,6 +29,10 @@ struct FaultyFile(Box<dyn FsFile>, Arc<Faults>, bool);
 
 impl Fs for FaultyFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        let is_queue = path.components().any(|part| part.as_os_str() == "consumequeue");
+        if is_queue && self.0.fail_queues.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(24));
+        }
         let is_log = path.components().any(|part| part.as_os_str() == "commitlog");
         Ok(Box::new(FaultyFile(OsFs.open(path)?, Arc::clone(&self.0), is_log)))
     }
@@ -57,6 +65,10 @@ impl Fs for FaultyFs {
         OsFs.remove_file(path)
     }
 
+    fn used_percent(&self, _: &Path) -> io::Result<u32> {
+        Ok(self.0.used_percent.load(Ordering::SeqCst))
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         OsFs.sync_dir(path)
     }
@@ -85,7 +97,9 @@ impl FsFile for FaultyFile {
             drop(held);
             *self.1.waiting.lock().unwrap() -= 1;
         }
-        if self.1.fail_syncs.load(Ordering::SeqCst) {
+        if self.1.fail_syncs.load(Ordering::SeqCst)
+            || (!self.2 && self.1.fail_queue_syncs.load(Ordering::SeqCst))
+        {
             return Err(io::Error::other("lost"));
         }
         self.0.sync_data()
@@ -198,22 +212,91 @@ fn a_failed_sync_poisons_the_store() {
 }
 
 #[test]
-fn a_failed_write_poisons_the_store_and_is_not_seen() {
+fn a_full_disk_refuses_messages_serves_reads_and_takes_messages_again() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
     fill(&store, "T", 0, 3);
     let topic = ByteString::from("T");
-    faults.fail_writes.store(true, Ordering::SeqCst);
-    let error = store.append(message(&topic, 0, b"half of me is written")).unwrap_err();
-    assert!(matches!(error, StoreError::Poisoned(_)), "{error}");
-    faults.fail_writes.store(false, Ordering::SeqCst);
-    assert!(matches!(store.append(message(&topic, 0, b"")), Err(StoreError::Poisoned(_))));
-    assert_eq!((store.max_offset("T", 0), drain(&store, "T", 0).len()), (3, 3));
-    assert_eq!(only(&outcome(&store, 1, LONG)), FlushOutcome::Failed);
+    for _ in 0..3 {
+        faults.fail_writes.store(true, Ordering::SeqCst);
+        let error = store.append(message(&topic, 0, b"half of me is written")).unwrap_err();
+        assert!(matches!(error, StoreError::DiskFull { cause: Some(_), .. }), "{error}");
+        let number = store.max_offset("T", 0);
+        assert_eq!(drain(&store, "T", 0).len() as i64, number);
+        faults.fail_writes.store(false, Ordering::SeqCst);
+        let again = fill(&store, "T", 0, 1)[0];
+        assert_eq!(again.queue_offset, number);
+        assert_eq!(only(&outcome(&store, again.end_offset(), LONG)), FlushOutcome::Flushed);
+    }
+    // What was half written is gone, also behind the end.
     drop(store);
     let store = open(small_like(directory.path()));
-    assert_eq!(drain(&store, "T", 0).len(), 3);
+    assert_eq!(drain(&store, "T", 0).len(), 6);
     assert_eq!(read_queues(&store), scan_log(&store));
+    let bytes = std::fs::read(directory.path().join("commitlog/00000000000000000000")).unwrap();
+    let end = store.inner.log.max_offset() as usize;
+    assert!(bytes[end..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_nearly_full_disk_refuses_messages_unless_it_is_told_not_to() {
+    for (ratio, refuses) in [(90, true), (100, false)] {
+        let directory = temp();
+        let faults = Arc::new(Faults::default());
+        let clock = Clock::default();
+        let config = StoreConfig { disk_space_warning_level_ratio: ratio, ..small(directory.path()) };
+        let fs = Arc::new(FaultyFs(Arc::clone(&faults)));
+        let store = MessageStore::open_with(config, clock.clone(), Box::new(|_| {}), fs).unwrap();
+        let topic = ByteString::from("T");
+        for (used, full) in [(90, false), (91, true), (100, true), (50, false)] {
+            faults.used_percent.store(used, Ordering::SeqCst);
+            clock.advance(Duration::from_secs(2));
+            let stored = store.append(message(&topic, 0, b"x"));
+            let is_refused = matches!(stored, Err(StoreError::DiskFull { cause: None, .. }));
+            assert_eq!(is_refused, full && refuses, "{used} % of {ratio}: {stored:?}");
+        }
+    }
+}
+
+#[test]
+fn consume_queues_that_cannot_be_written_hold_up_neither_the_log_nor_readers() {
+    let directory = temp();
+    let faults = Arc::new(Faults::default());
+    let config = StoreConfig {
+        flush_interval_consume_queue: Duration::from_millis(1),
+        ..small_like(directory.path())
+    };
+    let store = open_on(config, Arc::new(FaultyFs(Arc::clone(&faults))));
+    faults.fail_queues.store(true, Ordering::SeqCst);
+    // More than a queue keeps in memory if it can be written.
+    let topic = ByteString::from("T");
+    for _ in 0..100 {
+        store.append_batch(&[message(&topic, 0, b"x"); 30]).unwrap();
+    }
+    assert!(flush::flush_queues(&store.inner, false).is_err());
+    assert!(store.poisoned().is_none());
+    assert_eq!(drain(&store, "T", 0).len(), 3_000);
+    faults.fail_queues.store(false, Ordering::SeqCst);
+    store.close().unwrap();
+    let store = open(small_like(directory.path()));
+    assert_eq!(drain(&store, "T", 0).len(), 3_000);
+}
+
+#[test]
+fn a_failed_sync_of_a_consume_queue_costs_the_next_start_a_rebuild_and_nothing_else() {
+    let directory = temp();
+    let faults = Arc::new(Faults::default());
+    let config = StoreConfig { flush_interval_consume_queue: LONG, ..small_like(directory.path()) };
+    let store = open_on(config, Arc::new(FaultyFs(Arc::clone(&faults))));
+    fill(&store, "T", 0, 10);
+    faults.fail_queue_syncs.store(true, Ordering::SeqCst);
+    assert!(flush::flush_queues(&store.inner, true).is_err());
+    faults.fail_queue_syncs.store(false, Ordering::SeqCst);
+    fill(&store, "T", 0, 10);
+    assert!(store.close().is_err(), "the disk may lack units though the last sync went well");
+    assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap().safe_offset, Some(0));
+    let store = open(small_like(directory.path()));
+    assert_eq!(drain(&store, "T", 0).len(), 20);
 }
 
 #[test]

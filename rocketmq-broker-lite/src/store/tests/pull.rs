@@ -175,7 +175,7 @@ fn a_unit_that_claims_a_huge_record_takes_no_memory_for_it() {
         store.append(message(&topic, 0, &body)).unwrap();
     }
     let huge = QueueEntry { queue_offset: 2, physical_offset: 0, size: 3 << 20, tags_code: 0 };
-    store.inner.queues.find("T", 0).unwrap().put(&huge).unwrap();
+    store.inner.queues.find("T", 0).unwrap().put(&huge);
     assert_eq!(store.pull("T", 0, 2, 32, 1 << 20, &all).status, PullStatus::MessageWasRemoving);
     let pulled = store.pull("T", 0, 0, 32, 8 << 20, &all);
     assert_eq!((split(&pulled.body).len(), Record::parse(&pulled.body).unwrap().body.len()), (1, 2 << 20));

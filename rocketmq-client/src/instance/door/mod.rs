@@ -99,6 +99,11 @@ impl Door {
         timeout: Duration,
     ) -> Result<Underway> {
         let deadline = Instant::now() + timeout;
+        let ready = self.connections.ready(addr).filter(|connection| connection.has_room());
+        if let Some(connection) = ready {
+            let response = connection.begin(request, body, timeout)?;
+            return Ok(Underway { connection, response, deadline, timeout });
+        }
         let connection = self.connected_with_room(addr, deadline, timeout).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         let response = connection.begin(request, body, left)?;

@@ -384,6 +384,10 @@ impl Fs for MemoryFs {
         state.answer()
     }
 
+    fn used_percent(&self, _: &Path) -> io::Result<u32> {
+        Ok(0)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.running()?;
         state.change();
