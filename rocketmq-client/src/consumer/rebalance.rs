@@ -72,6 +72,7 @@ async fn decide_topic(core: &GroupCore, topic: &ByteString) -> Result<Change> {
     }
     let members = group_members(core, topic).await?;
     let client_id = core.instance.client_id();
+    tracing::debug!(%client_id, %topic, ?members, "the group's members");
     if !members.iter().any(|member| **member == **client_id) {
         // A broker that was restarted, or that has not heard of this consumer yet.
         core.instance.heartbeat().await;
