@@ -68,7 +68,7 @@ impl Inner {
         let now = now_ms();
         let msg_id = give_ids(&self.instance, &mut payload, now);
         check(&payload, &self.config)?;
-        let most = if matches!(target, Target::Any) { 1 + retries } else { 1 };
+        let most = if matches!(target, Target::Any) { retries.saturating_add(1) } else { 1 };
         let timeout = timeout.unwrap_or(self.config.send_msg_timeout);
         let (route, chosen) = self.target(&payload, &target, timeout).await?;
         let prepared = Prepared::new(&self.config, &route.topic, payload, msg_id, now)?;
