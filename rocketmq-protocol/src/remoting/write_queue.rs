@@ -7,8 +7,11 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Bodies up to this size are copied behind their header: cheaper than a slice of their own in a vectored write.
 const COPY_BODY_BYTES: usize = 16 * 1024;
+/// A buffer that has reached this size becomes a chunk, and the next one begins: a buffer that grew on would be copied each
+/// time it does, and the allocator would ask the system for its pages each time anew.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back once it is written.
-const KEEP_BUFFER_BYTES: usize = 256 * 1024;
+const KEEP_BUFFER_BYTES: usize = 2 * CHUNK_BYTES;
 /// At most this many slices go into one vectored write (the system's limit is 1,024).
 pub(super) const MAX_SLICES: usize = 64;
 
@@ -73,10 +76,12 @@ impl WriteQueue {
         }
         if body.len() <= COPY_BODY_BYTES {
             self.tail.extend_from_slice(&body);
+            if self.tail.len() >= CHUNK_BYTES {
+                self.cut_tail();
+                self.tail.reserve(CHUNK_BYTES + COPY_BODY_BYTES);
+            }
         } else {
-            let mut head = self.tail.split().freeze();
-            head.advance(std::mem::take(&mut self.tail_written));
-            self.chunks.push_back(head);
+            self.cut_tail();
             self.chunks.push_back(body);
         }
         self.frames.push_back(Frame { bytes, oneway });
@@ -125,6 +130,12 @@ impl WriteQueue {
             frames: self.frames.len(),
             oneway_requests: self.frames.iter().filter(|frame| frame.oneway).count(),
         }
+    }
+
+    fn cut_tail(&mut self) {
+        let mut head = self.tail.split().freeze();
+        head.advance(std::mem::take(&mut self.tail_written));
+        self.chunks.push_back(head);
     }
 
     fn advance_frames(&mut self, mut written: usize) {
