@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::topic::TopicTable;
+use crate::tables::topic::TopicTable;
 
 /// How long a connection to a name server may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -16,14 +16,14 @@ use super::{Broker, tasks};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::consumer_manager::ConsumerManager;
-use crate::consumer_offset::ConsumerOffsets;
 use crate::error::StartError;
 use crate::producer_manager::ProducerManager;
 use crate::registration::{Identity, Registration};
 use crate::schedule::Schedule;
 use crate::store::{DelayLevels, FlushDiskType, MessageStore, StoreConfig, StoreError};
-use crate::subscription_group::SubscriptionGroupTable;
-use crate::topic::{TopicRules, TopicTable};
+use crate::tables::consumer_offset::ConsumerOffsets;
+use crate::tables::subscription_group::SubscriptionGroupTable;
+use crate::tables::topic::{TopicRules, TopicTable};
 
 /// What is read from disk.
 struct Files {

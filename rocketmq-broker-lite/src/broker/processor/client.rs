@@ -15,7 +15,7 @@ use rocketmq_protocol::request::{CheckClientConfigRequest, UnregisterClientReque
 use crate::broker::context::Context;
 use crate::broker::refusal::Refusal;
 use crate::consumer_manager::ClientInfo;
-use crate::topic::unit_flag;
+use crate::tables::topic::unit_flag;
 
 /// A client lives, and says what it produces and consumes.
 pub(crate) fn heartbeat(context: &Context, request: &RemotingCommand, responder: Responder) {

@@ -8,7 +8,7 @@ use super::pull::PullPlan;
 use crate::broker::context::Context;
 use crate::store::NewMessage;
 use crate::stored_properties::{push, tags_code};
-use crate::topic::OFFSET_MOVED_TOPIC;
+use crate::tables::topic::OFFSET_MOVED_TOPIC;
 
 /// Java: `OffsetMovedEvent`.
 #[derive(Serialize)]

@@ -22,8 +22,8 @@ use crate::broker::refusal::{FAQ, Refusal};
 use crate::consumer_manager::Subscription;
 use crate::long_polling::HeldPull;
 use crate::store::{PullStatus, Pulled};
-use crate::subscription_group::SubscriptionGroup;
-use crate::topic::Topic;
+use crate::tables::subscription_group::SubscriptionGroup;
+use crate::tables::topic::Topic;
 
 /// The broker to pull from next: this one, the master.
 const MASTER_ID: i64 = 0;

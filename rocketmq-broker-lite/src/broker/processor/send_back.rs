@@ -21,8 +21,8 @@ use crate::schedule::waiting_queue;
 use crate::send_back::{Destination, destination, properties};
 use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
 use crate::stored_properties::note;
-use crate::subscription_group::SubscriptionGroup;
-use crate::topic::{Topic, unit_flag};
+use crate::tables::subscription_group::SubscriptionGroup;
+use crate::tables::topic::{Topic, unit_flag};
 
 /// Stores the message once more, in the group's retry topic or among its dead letters.
 pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {

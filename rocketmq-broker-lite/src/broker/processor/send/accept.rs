@@ -13,7 +13,7 @@ use rocketmq_protocol::request::SendMessageRequest;
 
 use crate::broker::context::Context;
 use crate::broker::refusal::{FAQ, Refusal};
-use crate::topic::{MULTI_TAG, Topic, is_closed_to_clients, topic_name_fault, unit_flag};
+use crate::tables::topic::{MULTI_TAG, Topic, is_closed_to_clients, topic_name_fault, unit_flag};
 
 /// Clients of this `MQVersion` ordinal (V3_4_9) or a later one say themselves how often a message may be given back.
 pub(crate) const MAX_RECONSUME_TIMES_SINCE: i32 = 121;
