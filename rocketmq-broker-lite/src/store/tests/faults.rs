@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -86,6 +86,10 @@ impl FsFile for FaultyFile {
             return Err(io::Error::other("no space left"));
         }
         self.0.write_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.write_at(&concat(parts), offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
