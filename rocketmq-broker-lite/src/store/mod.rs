@@ -24,6 +24,8 @@ mod delay_levels;
 mod dir;
 mod dispatch;
 mod error;
+#[cfg(test)]
+pub(crate) mod faulty_fs;
 mod flush;
 pub(crate) mod fs;
 mod lock;
@@ -48,7 +50,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use append::Pipeline;
-pub(crate) use append::{AppendDone, Submission};
+pub(crate) use append::{AppendDone, Leader, Submission};
 use checkpoint::Checkpoint;
 use commit_log::CommitLog;
 pub(crate) use config::{FlushDiskType, StoreConfig};
@@ -58,7 +60,7 @@ pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;
-use fs::{Fs, FsLock, OsFs};
+use fs::{Fs, FsLock};
 pub(crate) use message::{Appended, Arrival, NewMessage};
 use pull::Pull;
 pub(crate) use pull::{PullStatus, Pulled};
@@ -107,20 +109,22 @@ struct Inner {
 }
 
 impl MessageStore {
-    /// Opens a directory, and makes it if it is missing: locks it, recovers, and starts the flush threads.
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`] if another store has it; [`StoreError::Damaged`] or [`StoreError::Io`] for files that
-    /// cannot be used.
+    /// [`open_with`](Self::open_with) the operating system's files.
+    #[cfg(test)]
     pub(crate) fn open(
         config: StoreConfig,
         clock: Clock,
         arrivals: Arrivals,
     ) -> Result<Arc<Self>, StoreError> {
-        Self::open_with(config, clock, arrivals, Arc::new(OsFs))
+        Self::open_with(config, clock, arrivals, Arc::new(fs::OsFs))
     }
 
-    fn open_with(
+    /// Opens a directory, and makes it if it is missing: locks it, recovers, and starts the store's threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another store has it; [`StoreError::Damaged`] or [`StoreError::Io`] for files that
+    /// cannot be used.
+    pub(crate) fn open_with(
         config: StoreConfig,
         clock: Clock,
         arrivals: Arrivals,
@@ -201,6 +205,7 @@ impl MessageStore {
     ///
     /// # Errors
     /// A message breaks a limit, all together are too long for one file of the log, or the store is closed or failed.
+    #[cfg(test)]
     pub(crate) fn append_batch(&self, messages: &[NewMessage<'_>]) -> Result<Vec<Appended>, StoreError> {
         append::append(&self.inner, messages)
     }
@@ -221,6 +226,16 @@ impl MessageStore {
     /// Stores all of a submission and calls `done` once, when that was written or refused. Waits for no write.
     pub(crate) fn submit(&self, submission: Submission, done: AppendDone) {
         append::submit(&self.inner, submission, done);
+    }
+
+    /// Says who leads while writes are quick: who calls [`lead`](Self::lead) soon after each [`Leader::wake`].
+    pub(crate) fn lead_by(&self, leader: Box<dyn Leader>) {
+        self.inner.pipeline.lead_by(leader);
+    }
+
+    /// Writes what was submitted, as much as goes at once, unless another does so. Waits for the page cache.
+    pub(crate) fn lead(&self) {
+        append::lead_once(&self.inner);
     }
 
     /// Calls `done` once: when the disk has the log up to `end_offset`, when `timeout` is over, or when the store fails

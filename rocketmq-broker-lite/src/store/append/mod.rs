@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) use next_offsets::NextOffsets;
+pub(crate) use pipeline::Leader;
 pub(super) use pipeline::{Pipeline, start};
 pub(crate) use submission::Submission;
 
@@ -36,7 +37,7 @@ pub(super) fn submit(inner: &Inner, submission: Submission, done: AppendDone) {
     if let Err((submission, done)) = inner.pipeline.push(submission, done) {
         return refuse(submission, done);
     }
-    if !inner.pipeline.wake_thread() {
+    if !inner.pipeline.call_leader() {
         lead(inner);
     }
 }
@@ -71,6 +72,13 @@ pub(super) fn append(inner: &Inner, messages: &[NewMessage<'_>]) -> Result<Vec<A
         }
     }
     receiver.recv().unwrap_or(Err(StoreError::ShutDown))
+}
+
+/// See [`MessageStore::lead`](super::MessageStore::lead).
+pub(super) fn lead_once(inner: &Inner) {
+    if let Some(batch) = inner.pipeline.take() {
+        lead::store(inner, batch);
+    }
 }
 
 /// Writes all that waits, unless another thread does.

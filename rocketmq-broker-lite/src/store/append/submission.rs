@@ -132,7 +132,8 @@ impl Submission {
 
     /// How many queue offsets an entry needs.
     pub(super) fn queued_count(&self, index: usize) -> i64 {
-        let queued = self.records[self.entries[index].records.clone()].iter().map(|it| i64::from(it.is_queued));
+        let queued =
+            self.records[self.entries[index].records.clone()].iter().map(|it| i64::from(it.is_queued));
         queued.sum()
     }
 
@@ -141,7 +142,9 @@ impl Submission {
         let Entry { bytes, records, .. } = &self.entries[index];
         let mut rest = &mut self.bytes[bytes.clone()];
         let mut next = first;
-        for (record, appended) in self.records[records.clone()].iter().zip(&mut self.appended[records.clone()]) {
+        for (record, appended) in
+            self.records[records.clone()].iter().zip(&mut self.appended[records.clone()])
+        {
             let (here, behind) = rest.split_at_mut(record.size as usize);
             rest = behind;
             // A message that goes into no queue has the offset 0.
