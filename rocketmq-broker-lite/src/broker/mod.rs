@@ -2,11 +2,9 @@
 
 mod context;
 mod dispatch;
+mod jobs;
 mod processor;
-mod pull_hold;
-mod refusal;
 mod start;
-mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -104,7 +102,7 @@ impl Broker {
         self.leave.cancel();
         self.registrations.close();
         self.registrations.wait().await;
-        self.context.held.close(&self.context);
+        jobs::answer_all_held(&self.context);
         self.listener.shutdown("the broker shuts down").await;
         self.stop.token().cancel();
         self.tasks.close();

@@ -8,6 +8,7 @@ pub(crate) use accept::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
@@ -16,13 +17,14 @@ use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::{FieldSink, HeaderError, HeaderFields};
 use rocketmq_protocol::message::id::OffsetMessageId;
 use rocketmq_protocol::message::names;
-use rocketmq_protocol::remoting::Responder;
 use rocketmq_protocol::request::{SendMessageRequest, SendMessageRequestV1, SendMessageResponse};
 
 use super::store_answer;
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
 use crate::store::{Appended, NewMessage};
 
 /// What a scratch buffer may keep for the next message, in bytes.
@@ -33,16 +35,19 @@ thread_local! {
     static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[
+    (RequestCode::SendMessage, send),
+    (RequestCode::SendMessageV2, send),
+    (RequestCode::SendBatchMessage, send),
+];
+
 /// Stores a message or a batch, and answers once it is as safe as configured.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header = match header(request) {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
-    match store(context, request, &header, responder.connection().peer_addr()) {
-        Ok(stored) => answer(context, stored, responder),
-        Err(refusal) => refusal.answer_with(&Region::of(context), responder),
-    }
+fn send(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header = header(request)?;
+    let stored = store(context, request, &header, request.connection().peer_addr());
+    let stored = stored.map_err(|refusal| refusal.with_fields(Region::of(context)))?;
+    Ok(answer(context, stored))
 }
 
 fn store(
@@ -105,20 +110,22 @@ fn header(request: &RemotingCommand) -> Result<SendMessageRequest, HeaderError> 
     }
 }
 
-fn answer(context: &Context, stored: Stored, responder: Responder) {
-    let config = &context.config;
+fn answer(context: &Arc<Context>, stored: Stored) -> Answer {
     let answer = answer_header(context, &stored);
-    if config.flush_disk_type != FlushDiskType::SyncFlush || !stored.wait {
-        return responder.success(&answer, Bytes::new());
+    if context.config.flush_disk_type != FlushDiskType::SyncFlush || !stored.wait {
+        return Answer::fields(answer);
     }
     let end_offset = stored.all.last().unwrap_or(&stored.first).end_offset();
-    let region = Region::of(context);
-    let done = move |outcome| match store_answer::flush_code(outcome) {
-        Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
-        Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
-        Err(refusal) => refusal.answer_with(&region, responder),
-    };
-    context.store.when_flushed(end_offset, config.sync_flush_timeout, Box::new(done));
+    let context = Arc::clone(context);
+    Answer::later(move |responder| {
+        let region = Region::of(&context);
+        let done = move |outcome| match store_answer::flush_code(outcome) {
+            Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
+            Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
+            Err(refusal) => refusal.with_fields(region).answer(responder),
+        };
+        context.store.when_flushed(end_offset, context.config.sync_flush_timeout, Box::new(done));
+    })
 }
 
 fn answer_header(context: &Context, stored: &Stored) -> SendMessageResponse {

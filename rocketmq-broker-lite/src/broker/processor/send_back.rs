@@ -1,57 +1,53 @@
 //! A consumer gives a message back: code 36.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use rocketmq_protocol::body::route::perm;
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::NoFields;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{
     MAX_TOPIC_BYTES, Properties, SCHEDULE_TOPIC, dlq_topic, names, retry_topic,
 };
-use rocketmq_protocol::remoting::Responder;
 use rocketmq_protocol::request::SendBackRequest;
 
 use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
-use crate::schedule::waiting_queue;
-use crate::send_back::{Destination, destination, properties};
+use crate::delay::schedule::waiting_queue;
+use crate::retry::{Destination, destination, properties};
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
 use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
 use crate::stored_properties::note;
 use crate::tables::subscription_group::SubscriptionGroup;
 use crate::tables::topic::{Topic, unit_flag};
 
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[(RequestCode::ConsumerSendMsgBack, send_back)];
+
 /// Stores the message once more, in the group's retry topic or among its dead letters.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let taken = request
-        .header()
-        .map_err(Refusal::from)
-        .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
-    match taken {
-        Ok(None) => responder.success(&NoFields, Bytes::new()),
-        Ok(Some(stored)) => answer_when_safe(context, &stored, responder),
-        Err(refusal) => refusal.answer(responder),
-    }
+fn send_back(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: SendBackRequest = request.header()?;
+    let stored = take_back(context, request.version(), &header)?;
+    Ok(stored.map_or_else(Answer::ok, |stored| answer_when_safe(context, &stored)))
 }
 
 /// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
-fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
+fn answer_when_safe(context: &Arc<Context>, stored: &Appended) -> Answer {
     if context.config.flush_disk_type != FlushDiskType::SyncFlush {
-        return responder.success(&NoFields, Bytes::new());
+        return Answer::ok();
     }
-    let done = move |outcome| match outcome {
-        FlushOutcome::Flushed => responder.success(&NoFields, Bytes::new()),
-        FlushOutcome::TimedOut => {
-            Refusal::new(ResponseCode::SystemError, "FLUSH_DISK_TIMEOUT").answer(responder);
-        }
-        FlushOutcome::Failed => {
-            Refusal::new(ResponseCode::SystemError, "SERVICE_NOT_AVAILABLE").answer(responder);
-        }
-    };
-    context.store.when_flushed(stored.end_offset(), context.config.sync_flush_timeout, Box::new(done));
+    let (context, end_offset) = (Arc::clone(context), stored.end_offset());
+    Answer::later(move |responder| {
+        let done = move |outcome| match outcome {
+            FlushOutcome::Flushed => Answer::ok().send(responder),
+            FlushOutcome::TimedOut => Refusal::system("FLUSH_DISK_TIMEOUT").answer(responder),
+            FlushOutcome::Failed => Refusal::system("SERVICE_NOT_AVAILABLE").answer(responder),
+        };
+        context.store.when_flushed(end_offset, context.config.sync_flush_timeout, Box::new(done));
+    })
 }
 
 /// `None` if the group wants no retries, and nothing is stored.

@@ -2,7 +2,7 @@
 
 use rocketmq_protocol::code::ResponseCode;
 
-use crate::broker::refusal::Refusal;
+use crate::server::refusal::Refusal;
 use crate::store::{FlushOutcome, StoreError};
 
 /// The answer to a send that the store refused. `max_message_size` is in bytes.
