@@ -23,6 +23,7 @@ const LAYERS: &[&str] = &[
     "nameserver",
     "broker/context",
     "broker/processor",
+    "broker/append_task",
     "broker/jobs",
     "broker/dispatch",
     "broker/start",

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::remoting::{Connection, Handler, Responder};
+use rocketmq_protocol::remoting::{Connection, Handler, Requests, Responder};
 
 use super::context::Context;
 use super::processor::FAMILIES;
+use super::processor::send::Sends;
 use crate::server::dispatch::Table;
 use crate::server::refusal::Refusal;
 
@@ -39,6 +40,24 @@ impl Handler for Dispatcher {
         }
     }
 
+    /// Sends that stand one behind the other are stored together; all others go by the table.
+    fn handle_all(&self, requests: &mut Requests<'_>) {
+        let mut sends = self.context.get().map(Sends::new);
+        for (request, responder) in requests {
+            match &mut sends {
+                Some(sends) if is_send(&request) => sends.add(&request, responder),
+                Some(sends) => {
+                    sends.store();
+                    self.handle(request, responder);
+                }
+                None => self.handle(request, responder),
+            }
+        }
+        if let Some(sends) = &mut sends {
+            sends.store();
+        }
+    }
+
     fn disconnected(&self, connection: &Connection, cause: &str) {
         let Some(context) = self.context.get() else { return };
         tracing::debug!(peer = %connection.peer_addr(), cause, "a client is gone");
@@ -48,4 +67,9 @@ impl Handler for Dispatcher {
             context.notify_consumers(&group);
         }
     }
+}
+
+fn is_send(request: &RemotingCommand) -> bool {
+    let sends = [RequestCode::SendMessageV2, RequestCode::SendBatchMessage, RequestCode::SendMessage];
+    sends.iter().any(|code| code.as_i32() == request.code())
 }

@@ -5,13 +5,13 @@ mod consumer;
 mod offset_moved;
 pub(crate) mod pull;
 mod queue_offset;
-mod send;
+pub(crate) mod send;
 mod send_back;
 mod store_answer;
 
 use super::context::Context;
 use crate::server::dispatch::Family;
 
-/// All that a broker answers.
+/// All that a broker answers, but for sends, which are taken together: see [`send::Sends`].
 pub(crate) const FAMILIES: &[Family<Context>] =
-    &[client::FAMILY, consumer::FAMILY, pull::FAMILY, queue_offset::FAMILY, send::FAMILY, send_back::FAMILY];
+    &[client::FAMILY, consumer::FAMILY, pull::FAMILY, queue_offset::FAMILY, send_back::FAMILY];

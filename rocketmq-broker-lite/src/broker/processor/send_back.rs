@@ -9,6 +9,7 @@ use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{
     MAX_TOPIC_BYTES, Properties, SCHEDULE_TOPIC, dlq_topic, names, retry_topic,
 };
+use rocketmq_protocol::remoting::Responder;
 use rocketmq_protocol::request::SendBackRequest;
 
 use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
@@ -19,7 +20,7 @@ use crate::retry::{Destination, destination, properties};
 use crate::server::answer::Answer;
 use crate::server::dispatch::{Family, Request};
 use crate::server::refusal::Refusal;
-use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
+use crate::store::{Appended, FlushOutcome, NewMessage, StoreError, Submission};
 use crate::stored_properties::note;
 use crate::tables::subscription_group::SubscriptionGroup;
 use crate::tables::topic::{Topic, unit_flag};
@@ -30,24 +31,35 @@ pub(crate) const FAMILY: Family<Context> = &[(RequestCode::ConsumerSendMsgBack, 
 /// Stores the message once more, in the group's retry topic or among its dead letters.
 fn send_back(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
     let header: SendBackRequest = request.header()?;
-    let stored = take_back(context, request.version(), &header)?;
-    Ok(stored.map_or_else(Answer::ok, |stored| answer_when_safe(context, &stored)))
+    let Some(submission) = take_back(context, request.version(), &header)? else { return Ok(Answer::ok()) };
+    let context = Arc::clone(context);
+    Ok(Answer::later(move |responder| {
+        let shared = Arc::clone(&context);
+        let done = move |submission: &Submission| answer(&shared, submission, responder);
+        context.store.submit(submission, Box::new(done));
+    }))
+}
+
+fn answer(context: &Context, submission: &Submission, responder: Responder) {
+    match submission.outcomes().next() {
+        Some(Ok([stored])) => answer_when_safe(context, stored, responder),
+        Some(Err(error)) => not_stored(error).answer(responder),
+        // There is one message.
+        _ => not_stored(&StoreError::ShutDown).answer(responder),
+    }
 }
 
 /// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
-fn answer_when_safe(context: &Arc<Context>, stored: &Appended) -> Answer {
-    if context.config.flush_disk_type != FlushDiskType::SyncFlush {
-        return Answer::ok();
+fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
+    if context.config.flush_disk_type != FlushDiskType::SyncFlush || responder.is_oneway() {
+        return Answer::ok().send(responder);
     }
-    let (context, end_offset) = (Arc::clone(context), stored.end_offset());
-    Answer::later(move |responder| {
-        let done = move |outcome| match outcome {
-            FlushOutcome::Flushed => Answer::ok().send(responder),
-            FlushOutcome::TimedOut => Refusal::system("FLUSH_DISK_TIMEOUT").answer(responder),
-            FlushOutcome::Failed => Refusal::system("SERVICE_NOT_AVAILABLE").answer(responder),
-        };
-        context.store.when_flushed(end_offset, context.config.sync_flush_timeout, Box::new(done));
-    })
+    let done = move |outcome| match outcome {
+        FlushOutcome::Flushed => Answer::ok().send(responder),
+        FlushOutcome::TimedOut => Refusal::system("FLUSH_DISK_TIMEOUT").answer(responder),
+        FlushOutcome::Failed => Refusal::system("SERVICE_NOT_AVAILABLE").answer(responder),
+    };
+    context.store.when_flushed(stored.end_offset(), context.config.sync_flush_timeout, Box::new(done));
 }
 
 /// `None` if the group wants no retries, and nothing is stored.
@@ -55,7 +67,7 @@ fn take_back(
     context: &Context,
     client_version: i32,
     header: &SendBackRequest,
-) -> Result<Option<Appended>, Refusal> {
+) -> Result<Option<Submission>, Refusal> {
     let group = context.groups.find(&header.group).ok_or_else(|| Refusal::no_group(&header.group))?;
     if context.config.broker_permission & perm::WRITE == 0 {
         return Err(broker_forbids(context));
@@ -84,7 +96,7 @@ fn take_back(
         max_reconsume_times(client_version, header, &group),
         header.delay_level,
     );
-    store_again(context, &group, &retry, &record, destination).map(Some)
+    encode_again(context, &group, &retry, &record, destination).map(Some)
 }
 
 fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &SubscriptionGroup) -> i32 {
@@ -92,13 +104,13 @@ fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &Su
     asked.unwrap_or(group.config.retry_max_times)
 }
 
-fn store_again(
+fn encode_again(
     context: &Context,
     group: &SubscriptionGroup,
     retry: &Topic,
     record: &Record<'_>,
     destination: Destination,
-) -> Result<Appended, Refusal> {
+) -> Result<Submission, Refusal> {
     let mut properties = properties(record, destination);
     let waiting = match destination {
         Destination::DeadLetter => None,
@@ -114,7 +126,7 @@ fn store_again(
             (context.topics.find_or_create(&retry.name, 1, 0), retry_queue(group))
         }
     };
-    let stored = context.store.append(NewMessage {
+    let message = NewMessage {
         topic: &topic.name,
         queue_id,
         flag: record.flag,
@@ -127,8 +139,14 @@ fn store_again(
         body: record.body,
         properties: properties.as_str(),
         tags_code: note(properties.as_str()).tags_code(),
-    });
-    stored.map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
+    };
+    let mut submission = Submission::default();
+    context.store.encode(&[message], &mut submission).map_err(|error| not_stored(&error))?;
+    Ok(submission)
+}
+
+fn not_stored(error: &StoreError) -> Refusal {
+    Refusal::new(ResponseCode::SystemError, status_name(error))
 }
 
 fn retry_queue(group: &SubscriptionGroup) -> i32 {
@@ -144,6 +162,7 @@ fn say_where_it_belongs(properties: &mut Properties, topic: &Topic, queue_id: i3
 fn status_name(error: &StoreError) -> String {
     match error {
         StoreError::MessageIllegal { .. } => format!("MESSAGE_ILLEGAL: {error}"),
+        StoreError::Busy => "OS_PAGE_CACHE_BUSY".to_owned(),
         StoreError::PropertiesTooLong { .. } => format!("PROPERTIES_SIZE_EXCEEDED: {error}"),
         // Why in detail is for the log: it names the server's files.
         _ => "SERVICE_NOT_AVAILABLE".to_owned(),
