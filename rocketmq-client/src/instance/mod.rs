@@ -32,7 +32,7 @@ use identity::MessageIds;
 use name_servers::NameServers;
 
 pub(crate) use discovery::AutoCreate;
-pub(crate) use door::{Answer, Door, Underway};
+pub(crate) use door::{Answer, Door, Judged, Underway, Way};
 pub(crate) use groups::{ConsumerMember, ProducerMember};
 pub(crate) use identity::now_ms;
 pub(crate) use membership::Membership;
