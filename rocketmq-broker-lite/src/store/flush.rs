@@ -283,10 +283,14 @@ fn run_queues(inner: &Inner) {
     let mut thorough_at = Instant::now() + QUEUE_THOROUGH_INTERVAL;
     while wait_for_queue_work(inner, &mut next_pass) {
         let now = Instant::now();
-        if next_pass.is_none_or(|pass| now < pass) || inner.poisoned().is_some() {
+        if next_pass.is_none_or(|pass| now < pass) {
             continue;
         }
         next_pass = None;
+        inner.log.tail().rest();
+        if inner.poisoned().is_some() {
+            continue;
+        }
         let thorough = thorough_at <= now;
         if thorough {
             thorough_at = now + QUEUE_THOROUGH_INTERVAL;
