@@ -9,6 +9,8 @@ pub mod cli;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod consumer_manager;
+#[cfg(test)]
+pub(crate) mod cost;
 pub(crate) mod error;
 pub(crate) mod long_polling;
 pub(crate) mod nameserver;

@@ -1,5 +1,7 @@
 //! The name server: brokers tell it which topics they hold, clients ask it where a topic is.
 
+mod limits;
+mod liveness;
 mod processor;
 mod route_table;
 #[cfg(test)]

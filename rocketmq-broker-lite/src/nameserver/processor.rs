@@ -4,20 +4,23 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rocketmq_protocol::body::cluster::ClusterInfo;
+use rocketmq_protocol::body::cluster::{BrokerMemberGroup, BrokerMemberGroupBody, ClusterInfo, TopicList};
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::{RegisterBodyError, RegisterBrokerBody};
+use rocketmq_protocol::body::route::TopicRouteData;
 use rocketmq_protocol::body::topic_config::DataVersion;
 use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::{HeaderError, HeaderFields, NoFields};
 use rocketmq_protocol::remoting::{Connection, Handler, Responder};
 use rocketmq_protocol::request::{
-    QueryDataVersionRequest, QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse,
+    BrokerHeartbeatRequest, BrokerMemberGroupRequest, DeleteTopicInNamesrvRequest, QueryDataVersionRequest,
+    QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse, RegisterTopicRequest,
     RouteInfoRequest, UnregisterBrokerRequest,
 };
 use tokio::sync::Notify;
 
+use super::limits::{LimitError, Limits};
 use super::route_table::{Registration, RouteTable};
 use crate::clock::Clock;
 
@@ -35,7 +38,11 @@ pub(super) struct Processor {
 
 impl Processor {
     pub(super) fn new(silence_limit: Duration, clock: Clock) -> Self {
-        Self { table: RwLock::new(RouteTable::new(silence_limit)), clock, registered: Notify::new() }
+        Self {
+            table: RwLock::new(RouteTable::new(silence_limit, Limits::default())),
+            clock,
+            registered: Notify::new(),
+        }
     }
 
     /// Removes the brokers that were silent for too long, and closes their connections.
@@ -87,7 +94,7 @@ impl Processor {
             heartbeat_timeout: timeout_ms.map(Duration::from_millis),
             topics: body.topic_config_serialize_wrapper,
         };
-        let master = self.write().register(registration, connection.clone(), self.clock.now_ms());
+        let master = self.write().register(&registration, connection.clone(), self.clock.now_ms())?;
         self.registered.notify_waiters();
         let answer = RegisterBrokerResponse {
             ha_server_addr: master.ha_server_addr.map(Into::into),
@@ -100,6 +107,41 @@ impl Processor {
         let header: UnregisterBrokerRequest = request.header()?;
         self.write().unregister(&header.broker_name, &header.broker_addr);
         Ok((NoFields, Bytes::new()))
+    }
+
+    fn broker_heartbeat(&self, request: &RemotingCommand) -> Answer<NoFields> {
+        let header: BrokerHeartbeatRequest = request.header()?;
+        self.write().heard(&header.broker_addr, self.clock.now_ms());
+        Ok((NoFields, Bytes::new()))
+    }
+
+    fn broker_member_group(&self, request: &RemotingCommand) -> Answer<NoFields> {
+        let header: BrokerMemberGroupRequest = request.header()?;
+        let broker_member_group = BrokerMemberGroup {
+            broker_addrs: self.read().members(&header.broker_name),
+            broker_name: header.broker_name.to_string(),
+            cluster: header.cluster_name.to_string(),
+        };
+        Ok((NoFields, json::to_fastjson(&BrokerMemberGroupBody { broker_member_group })?.into()))
+    }
+
+    fn register_topic(&self, request: &RemotingCommand) -> Answer<NoFields> {
+        let header: RegisterTopicRequest = request.header()?;
+        let route: TopicRouteData = json::from_slice(request.body())?;
+        self.write().register_topic(&header.topic, route.queue_datas)?;
+        Ok((NoFields, Bytes::new()))
+    }
+
+    fn delete_topic(&self, request: &RemotingCommand) -> Answer<NoFields> {
+        let header: DeleteTopicInNamesrvRequest = request.header()?;
+        let cluster = header.cluster_name.as_deref().filter(|cluster| !cluster.is_empty());
+        self.write().delete_topic(&header.topic, cluster);
+        Ok((NoFields, Bytes::new()))
+    }
+
+    fn all_topics(&self) -> Answer<NoFields> {
+        let topics = TopicList { broker_addr: None, topic_list: self.read().topics() };
+        Ok((NoFields, json::to_fastjson(&topics)?.into()))
     }
 
     fn query_data_version(&self, request: &RemotingCommand) -> Answer<QueryDataVersionResponse> {
@@ -142,6 +184,11 @@ impl Handler for Processor {
                 reply(self.register_broker(request, responder.connection()), responder);
             }
             Some(RequestCode::UnregisterBroker) => reply(self.unregister_broker(request), responder),
+            Some(RequestCode::BrokerHeartbeat) => reply(self.broker_heartbeat(request), responder),
+            Some(RequestCode::GetBrokerMemberGroup) => reply(self.broker_member_group(request), responder),
+            Some(RequestCode::RegisterTopicInNamesrv) => reply(self.register_topic(request), responder),
+            Some(RequestCode::DeleteTopicInNamesrv) => reply(self.delete_topic(request), responder),
+            Some(RequestCode::GetAllTopicListFromNameserver) => reply(self.all_topics(), responder),
             Some(RequestCode::QueryDataVersion) => reply(self.query_data_version(request), responder),
             Some(RequestCode::GetRouteInfoByTopic) => reply(self.route_info(request), responder),
             Some(RequestCode::GetBrokerClusterInfo) => reply(self.broker_cluster_info(), responder),
@@ -193,6 +240,12 @@ impl Refused {
 
 impl From<HeaderError> for Refused {
     fn from(error: HeaderError) -> Self {
+        Self::system(error)
+    }
+}
+
+impl From<LimitError> for Refused {
+    fn from(error: LimitError) -> Self {
         Self::system(error)
     }
 }
