@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::remoting::{Connection, Handler, Responder};
+use rocketmq_protocol::remoting::{Connection, Handler, Requests, Responder};
 
 use super::context::Context;
-use super::processor::{client, consumer, pull, queue_offset, send, send_back};
+use super::processor::send::Sends;
+use super::processor::{client, consumer, pull, queue_offset, send_back};
 use super::refusal::Refusal;
 
 /// Hands requests to processors, once there is a broker to serve them: its port is known only when it listens already.
@@ -29,7 +30,9 @@ impl Handler for Dispatcher {
         };
         match RequestCode::from_i32(request.code()) {
             Some(RequestCode::SendMessage | RequestCode::SendMessageV2 | RequestCode::SendBatchMessage) => {
-                send::handle(context, &request, responder);
+                let mut sends = Sends::new(context);
+                sends.add(&request, responder);
+                sends.store();
             }
             Some(RequestCode::PullMessage) => pull::handle(context, &request, responder),
             Some(RequestCode::ConsumerSendMsgBack) => send_back::handle(context, &request, responder),
@@ -49,6 +52,24 @@ impl Handler for Dispatcher {
         }
     }
 
+    /// Sends that stand one behind the other are stored together.
+    fn handle_all(&self, requests: &mut Requests<'_>) {
+        let mut sends = self.0.get().map(Sends::new);
+        for (request, responder) in requests {
+            match &mut sends {
+                Some(sends) if is_send(&request) => sends.add(&request, responder),
+                Some(sends) => {
+                    sends.store();
+                    self.handle(request, responder);
+                }
+                None => self.handle(request, responder),
+            }
+        }
+        if let Some(sends) = &mut sends {
+            sends.store();
+        }
+    }
+
     fn disconnected(&self, connection: &Connection, cause: &str) {
         let Some(context) = self.0.get() else { return };
         tracing::debug!(peer = %connection.peer_addr(), cause, "a client is gone");
@@ -58,6 +79,11 @@ impl Handler for Dispatcher {
             context.notify_consumers(&group);
         }
     }
+}
+
+fn is_send(request: &RemotingCommand) -> bool {
+    let sends = [RequestCode::SendMessageV2, RequestCode::SendBatchMessage, RequestCode::SendMessage];
+    sends.iter().any(|code| code.as_i32() == request.code())
 }
 
 /// Java's answer to a code that it does not know; here also to those that this release does not have yet.

@@ -1,5 +1,6 @@
 //! The broker: takes messages, keeps them, and gives them out.
 
+mod append_task;
 mod context;
 mod dispatch;
 mod processor;
@@ -22,6 +23,7 @@ use self::context::Context;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, check};
 use crate::error::StartError;
+use crate::store::fs::{Fs, OsFs};
 
 /// A running broker.
 ///
@@ -70,8 +72,12 @@ impl Broker {
     }
 
     pub(crate) async fn start_with_clock(config: BrokerConfig, clock: Clock) -> Result<Self, StartError> {
+        Self::start_on(config, clock, Arc::new(OsFs)).await
+    }
+
+    async fn start_on(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -> Result<Self, StartError> {
         check(&config)?;
-        start::start(config, clock).await
+        start::start(config, clock, fs).await
     }
 
     /// Where it listens.

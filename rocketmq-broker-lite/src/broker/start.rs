@@ -9,6 +9,7 @@ use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::append_task;
 use super::context::{Context, Place};
 use super::dispatch::Dispatcher;
 use super::pull_hold::PullHold;
@@ -20,6 +21,7 @@ use crate::error::StartError;
 use crate::producer_manager::ProducerManager;
 use crate::registration::{Identity, Registration};
 use crate::schedule::Schedule;
+use crate::store::fs::Fs;
 use crate::store::{DelayLevels, FlushDiskType, MessageStore, StoreConfig, StoreError};
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;
@@ -35,8 +37,8 @@ struct Files {
     schedule: Schedule,
 }
 
-pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, StartError> {
-    let files = open_files(&config, &clock).await?;
+pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -> Result<Broker, StartError> {
+    let files = open_files(&config, &clock, fs).await?;
     let dispatcher = Arc::new(Dispatcher::default());
     let task_tracker = TaskTracker::new();
     let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -69,6 +71,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
         schedule,
         config,
     });
+    append_task::start(&context, &task_tracker, &stop);
     dispatcher.serve(Arc::clone(&context));
     tasks::start(&context, &task_tracker, &stop);
     let stop = stop.drop_guard();
@@ -83,10 +86,10 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
 }
 
 /// Opens everything on disk, on a thread that may wait for it: recovery takes its time.
-async fn open_files(config: &BrokerConfig, clock: &Clock) -> Result<Files, StartError> {
+async fn open_files(config: &BrokerConfig, clock: &Clock, fs: Arc<dyn Fs>) -> Result<Files, StartError> {
     let path = config.store_path_root_dir.clone();
     let (config, clock) = (config.clone(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || open_files_now(&config, &clock));
+    let opened = tokio::task::spawn_blocking(move || open_files_now(&config, &clock, fs));
     let opened = opened.await.unwrap_or_else(|panic| Err(Box::new(panic)));
     opened.map_err(|source| StartError::Store { path, source })
 }
@@ -94,15 +97,17 @@ async fn open_files(config: &BrokerConfig, clock: &Clock) -> Result<Files, Start
 fn open_files_now(
     config: &BrokerConfig,
     clock: &Clock,
+    fs: Arc<dyn Fs>,
 ) -> Result<Files, Box<dyn std::error::Error + Send + Sync>> {
     let levels = DelayLevels::parse(&config.message_delay_level)?;
     let held = Arc::new(PullHold::default());
     let wakes = Arc::clone(&held);
     // First of all: it locks the directory.
-    let store = MessageStore::open(
+    let store = MessageStore::open_with(
         store_config(config, levels.clone()),
         clock.clone(),
         Box::new(move |arrival| wakes.arrived(arrival)),
+        fs,
     )?;
     let tables = open_tables(config, clock, levels, &store);
     match tables {

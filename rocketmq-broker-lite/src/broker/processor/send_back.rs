@@ -1,5 +1,7 @@
 //! A consumer gives a message back: code 36.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rocketmq_protocol::body::route::perm;
 use rocketmq_protocol::code::ResponseCode;
@@ -19,27 +21,40 @@ use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
 use crate::schedule::waiting_queue;
 use crate::send_back::{Destination, destination, properties};
-use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
+use crate::store::{Appended, FlushOutcome, NewMessage, StoreError, Submission};
 use crate::stored_properties::note;
 use crate::tables::subscription_group::SubscriptionGroup;
 use crate::tables::topic::{Topic, unit_flag};
 
 /// Stores the message once more, in the group's retry topic or among its dead letters.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
+pub(crate) fn handle(context: &Arc<Context>, request: &RemotingCommand, responder: Responder) {
     let taken = request
         .header()
         .map_err(Refusal::from)
         .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
     match taken {
         Ok(None) => responder.success(&NoFields, Bytes::new()),
-        Ok(Some(stored)) => answer_when_safe(context, &stored, responder),
+        Ok(Some(submission)) => {
+            let shared = Arc::clone(context);
+            let done = move |submission: &Submission| answer(&shared, submission, responder);
+            context.store.submit(submission, Box::new(done));
+        }
         Err(refusal) => refusal.answer(responder),
+    }
+}
+
+fn answer(context: &Context, submission: &Submission, responder: Responder) {
+    match submission.outcomes().next() {
+        Some(Ok([stored])) => answer_when_safe(context, stored, responder),
+        Some(Err(error)) => not_stored(error).answer(responder),
+        // There is one message.
+        _ => not_stored(&StoreError::ShutDown).answer(responder),
     }
 }
 
 /// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
 fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
-    if context.config.flush_disk_type != FlushDiskType::SyncFlush {
+    if context.config.flush_disk_type != FlushDiskType::SyncFlush || responder.is_oneway() {
         return responder.success(&NoFields, Bytes::new());
     }
     let done = move |outcome| match outcome {
@@ -59,7 +74,7 @@ fn take_back(
     context: &Context,
     client_version: i32,
     header: &SendBackRequest,
-) -> Result<Option<Appended>, Refusal> {
+) -> Result<Option<Submission>, Refusal> {
     let group = context.groups.find(&header.group).ok_or_else(|| Refusal::no_group(&header.group))?;
     if context.config.broker_permission & perm::WRITE == 0 {
         return Err(broker_forbids(context));
@@ -88,7 +103,7 @@ fn take_back(
         max_reconsume_times(client_version, header, &group),
         header.delay_level,
     );
-    store_again(context, &group, &retry, &record, destination).map(Some)
+    encode_again(context, &group, &retry, &record, destination).map(Some)
 }
 
 fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &SubscriptionGroup) -> i32 {
@@ -96,13 +111,13 @@ fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &Su
     asked.unwrap_or(group.config.retry_max_times)
 }
 
-fn store_again(
+fn encode_again(
     context: &Context,
     group: &SubscriptionGroup,
     retry: &Topic,
     record: &Record<'_>,
     destination: Destination,
-) -> Result<Appended, Refusal> {
+) -> Result<Submission, Refusal> {
     let mut properties = properties(record, destination);
     let waiting = match destination {
         Destination::DeadLetter => None,
@@ -118,7 +133,7 @@ fn store_again(
             (context.topics.find_or_create(&retry.name, 1, 0), retry_queue(group))
         }
     };
-    let stored = context.store.append(NewMessage {
+    let message = NewMessage {
         topic: &topic.name,
         queue_id,
         flag: record.flag,
@@ -131,8 +146,14 @@ fn store_again(
         body: record.body,
         properties: properties.as_str(),
         tags_code: note(properties.as_str()).tags_code(),
-    });
-    stored.map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
+    };
+    let mut submission = Submission::default();
+    context.store.encode(&[message], &mut submission).map_err(|error| not_stored(&error))?;
+    Ok(submission)
+}
+
+fn not_stored(error: &StoreError) -> Refusal {
+    Refusal::new(ResponseCode::SystemError, status_name(error))
 }
 
 fn retry_queue(group: &SubscriptionGroup) -> i32 {
@@ -148,6 +169,7 @@ fn say_where_it_belongs(properties: &mut Properties, topic: &Topic, queue_id: i3
 fn status_name(error: &StoreError) -> String {
     match error {
         StoreError::MessageIllegal { .. } => format!("MESSAGE_ILLEGAL: {error}"),
+        StoreError::Busy => "OS_PAGE_CACHE_BUSY".to_owned(),
         StoreError::PropertiesTooLong { .. } => format!("PROPERTIES_SIZE_EXCEEDED: {error}"),
         // Why in detail is for the log: it names the server's files.
         _ => "SERVICE_NOT_AVAILABLE".to_owned(),
