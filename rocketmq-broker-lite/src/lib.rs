@@ -6,18 +6,20 @@
 pub(crate) mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod config;
-pub(crate) mod consumer_manager;
 #[cfg(test)]
 pub(crate) mod cost;
+pub(crate) mod delay;
 pub(crate) mod error;
-pub(crate) mod long_polling;
+#[cfg(test)]
+mod layers;
 pub(crate) mod nameserver;
-pub(crate) mod producer_manager;
+pub(crate) mod pull_wait;
 pub(crate) mod registration;
-pub(crate) mod schedule;
-pub(crate) mod send_back;
+pub(crate) mod retry;
+pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod stored_properties;
 pub(crate) mod tables;

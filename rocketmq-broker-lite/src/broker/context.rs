@@ -8,12 +8,12 @@ use rocketmq_protocol::ByteString;
 use rocketmq_protocol::remoting::{Budget, Connection};
 use rocketmq_protocol::request::NotifyConsumerIdsChanged;
 
-use super::pull_hold::PullHold;
+use crate::clients::consumers::ConsumerManager;
+use crate::clients::producers::ProducerManager;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::consumer_manager::ConsumerManager;
-use crate::producer_manager::ProducerManager;
-use crate::schedule::Schedule;
+use crate::delay::schedule::Schedule;
+use crate::pull_wait::wake::PullHold;
 use crate::store::MessageStore;
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;

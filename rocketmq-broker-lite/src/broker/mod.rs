@@ -3,11 +3,9 @@
 mod append_task;
 mod context;
 mod dispatch;
+mod jobs;
 mod processor;
-mod pull_hold;
-mod refusal;
 mod start;
-mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -110,7 +108,7 @@ impl Broker {
         self.leave.cancel();
         self.registrations.close();
         self.registrations.wait().await;
-        self.context.held.close(&self.context);
+        jobs::answer_all_held(&self.context);
         self.listener.shutdown("the broker shuts down").await;
         self.stop.token().cancel();
         self.tasks.close();

@@ -12,17 +12,18 @@ use tokio_util::task::TaskTracker;
 use super::append_task;
 use super::context::{Context, Place};
 use super::dispatch::Dispatcher;
-use super::pull_hold::PullHold;
-use super::{Broker, tasks};
+use super::{Broker, jobs};
+use crate::clients::consumers::ConsumerManager;
+use crate::clients::producers::ProducerManager;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::consumer_manager::ConsumerManager;
+use crate::delay::levels::DelayLevels;
+use crate::delay::schedule::Schedule;
 use crate::error::StartError;
-use crate::producer_manager::ProducerManager;
+use crate::pull_wait::wake::PullHold;
 use crate::registration::{Identity, Registration};
-use crate::schedule::Schedule;
 use crate::store::fs::Fs;
-use crate::store::{DelayLevels, FlushDiskType, MessageStore, StoreConfig, StoreError};
+use crate::store::{MessageStore, PullLimits, StoreConfig, StoreError};
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;
 use crate::tables::topic::{TopicRules, TopicTable};
@@ -73,7 +74,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
     });
     append_task::start(&context, &task_tracker, &stop);
     dispatcher.serve(Arc::clone(&context));
-    tasks::start(&context, &task_tracker, &stop);
+    jobs::start(&context, &task_tracker, &stop);
     let stop = stop.drop_guard();
     let registrations = TaskTracker::new();
     let first_attempts =
@@ -150,10 +151,7 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         root_dir: config.store_path_root_dir.clone(),
         mapped_file_size_commit_log: config.mapped_file_size_commit_log,
         mapped_file_size_consume_queue: config.mapped_file_size_consume_queue,
-        flush_disk_type: match config.flush_disk_type {
-            crate::config::FlushDiskType::AsyncFlush => FlushDiskType::AsyncFlush,
-            crate::config::FlushDiskType::SyncFlush => FlushDiskType::SyncFlush,
-        },
+        flush_disk_type: config.flush_disk_type,
         flush_interval_commit_log: config.flush_interval_commit_log,
         flush_commit_log_least_pages: config.flush_commit_log_least_pages,
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
@@ -161,6 +159,12 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         max_message_size: config.max_message_size,
         disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         delay_levels,
+        pull_limits: PullLimits {
+            in_memory_count: config.max_transfer_count_on_message_in_memory,
+            in_memory_bytes: config.max_transfer_bytes_on_message_in_memory,
+            on_disk_count: config.max_transfer_count_on_message_in_disk,
+            on_disk_bytes: config.max_transfer_bytes_on_message_in_disk,
+        },
     }
 }
 

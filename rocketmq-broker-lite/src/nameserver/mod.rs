@@ -1,5 +1,6 @@
 //! The name server: brokers tell it which topics they hold, clients ask it where a topic is.
 
+mod kv;
 mod limits;
 mod liveness;
 mod processor;
@@ -15,7 +16,7 @@ use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::processor::Processor;
+use self::processor::{Dispatcher, Processor};
 use crate::clock::Clock;
 use crate::config::{NamesrvConfig, check};
 use crate::error::StartError;
@@ -68,7 +69,7 @@ impl NameServer {
             max_connections: config.max_connections,
         };
         let addr = config.listen_addr();
-        let handler = Arc::clone(&processor) as Arc<_>;
+        let handler = Arc::new(Dispatcher::new(Arc::clone(&processor)));
         let listener = Listener::bind(addr, limits, handler, tasks.clone())
             .await
             .map_err(|source| StartError::Bind { addr, source })?;

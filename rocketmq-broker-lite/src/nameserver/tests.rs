@@ -1,6 +1,7 @@
 //! The name server over real connections.
 
 use bytes::Bytes;
+use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::RegisterBrokerBody;
@@ -11,9 +12,10 @@ use rocketmq_protocol::header::NoFields;
 use rocketmq_protocol::remoting::{Connection, Handler, Responder, connect};
 use rocketmq_protocol::request::{
     AllTopicsRequest, BrokerClusterInfoRequest, BrokerHeartbeatRequest, BrokerMemberGroupRequest,
-    ConsumerListRequest, DeleteTopicInNamesrvRequest, QueryDataVersionRequest, QueryDataVersionResponse,
-    RegisterBrokerRequest, RegisterBrokerResponse, RegisterTopicRequest, Request, RouteInfoRequest,
-    UnregisterBrokerRequest,
+    ConsumerListRequest, DeleteKvConfigRequest, DeleteTopicInNamesrvRequest, GetKvConfigRequest,
+    GetKvConfigResponse, KvListByNamespaceRequest, PutKvConfigRequest, QueryDataVersionRequest,
+    QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse, RegisterTopicRequest, Request,
+    RouteInfoRequest, UnregisterBrokerRequest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -221,6 +223,32 @@ async fn a_topic_can_be_registered_listed_and_deleted_by_itself() {
         text(&bench.ask(&group, Bytes::new()).await),
         r#"{"brokerMemberGroup":{"brokerAddrs":{0:"10.0.0.1:10911"},"brokerName":"broker-a","cluster":"DefaultCluster"}}"#
     );
+}
+
+#[tokio::test]
+async fn texts_are_kept_by_namespace_and_brokers_learn_the_order_topics() {
+    let bench = Bench::start().await;
+    let namespace = ByteString::from_static("ORDER_TOPIC_CONFIG");
+    let get = GetKvConfigRequest { namespace: namespace.clone(), key: "T".into() };
+    let list = KvListByNamespaceRequest { namespace: namespace.clone() };
+    let answer = bench.ask(&get, Bytes::new()).await;
+    let remark = Some("No config item, Namespace: ORDER_TOPIC_CONFIG Key: T");
+    assert_eq!((answer.code(), answer.remark()), (22, remark));
+    let answer = bench.ask(&list, Bytes::new()).await;
+    assert_eq!((answer.code(), answer.remark()), (22, Some("No config item, Namespace: ORDER_TOPIC_CONFIG")));
+    assert!(bench.ask(&registration(), topics()).await.body().is_empty());
+
+    let put =
+        PutKvConfigRequest { namespace: namespace.clone(), key: "T".into(), value: "broker-a:4".into() };
+    assert!(bench.ask(&put, Bytes::new()).await.is_success());
+    let value: GetKvConfigResponse = bench.ask(&get, Bytes::new()).await.header().unwrap();
+    assert_eq!(value.value.as_deref(), Some("broker-a:4"));
+    for answer in [bench.ask(&list, Bytes::new()).await, bench.ask(&registration(), topics()).await] {
+        assert_eq!(text(&answer), r#"{"table":{"T":"broker-a:4"}}"#);
+    }
+    let delete = DeleteKvConfigRequest { namespace, key: "T".into() };
+    assert!(bench.ask(&delete, Bytes::new()).await.is_success());
+    assert_eq!(bench.ask(&get, Bytes::new()).await.code(), 22);
 }
 
 #[tokio::test]

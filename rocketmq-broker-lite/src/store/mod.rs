@@ -20,7 +20,6 @@ mod checkpoint;
 mod commit_log;
 mod config;
 mod consume_queue;
-mod delay_levels;
 mod dir;
 mod dispatch;
 mod error;
@@ -53,9 +52,8 @@ use append::Pipeline;
 pub(crate) use append::{AppendDone, Leader, Submission};
 use checkpoint::Checkpoint;
 use commit_log::CommitLog;
-pub(crate) use config::{FlushDiskType, StoreConfig};
+pub(crate) use config::{PullLimits, StoreConfig};
 pub(crate) use consume_queue::QueueEntry;
-pub(crate) use delay_levels::DelayLevels;
 pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
@@ -69,6 +67,7 @@ use recovery::Recovery;
 use room::Room;
 
 use crate::clock::Clock;
+use crate::config::FlushDiskType;
 
 /// How long a table's save waits for the log.
 const SAFE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -261,8 +260,7 @@ impl MessageStore {
     }
 
     /// Reads messages from `offset` on, as many as are there and wanted: at most `max_messages` and `max_bytes` (but the
-    /// first is never too long), and no more than 32 messages and 256 KiB, or 8 and 64 KiB where they must come from the
-    /// disk. `wants` is asked with the tags code of each.
+    /// first is never too long), and no more than [`PullLimits`] allows. `wants` is asked with the tags code of each.
     ///
     /// Where a file cannot be read the status is [`PullStatus::OffsetFoundNull`] and the next offset the one asked for.
     pub(crate) fn pull(
@@ -276,7 +274,8 @@ impl MessageStore {
     ) -> Pulled {
         let queue = self.inner.queues.find(topic, queue_id);
         let cached_bytes = self.inner.cached_log_bytes();
-        let pull = Pull { offset, max_messages, max_bytes, wants, cached_bytes };
+        let limits = self.inner.config.pull_limits;
+        let pull = Pull { offset, max_messages, max_bytes, limits, wants, cached_bytes };
         pull.run(&self.inner.log, queue.as_deref())
     }
 

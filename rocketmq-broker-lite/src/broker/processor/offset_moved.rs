@@ -4,8 +4,8 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::message::{MessageQueue, SysFlag, names};
 use serde::Serialize;
 
-use super::pull::PullPlan;
 use crate::broker::context::Context;
+use crate::pull_wait::plan::PullPlan;
 use crate::store::{Appended, NewMessage, StoreError, Submission};
 use crate::stored_properties::{push, tags_code};
 use crate::tables::topic::OFFSET_MOVED_TOPIC;

@@ -22,8 +22,8 @@ use rocketmq_protocol::request::{SendMessageRequest, SendMessageRequestV1, SendM
 
 use super::store_answer;
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
+use crate::server::refusal::Refusal;
 use crate::store::{Appended, NewMessage, Submission};
 
 /// What a scratch buffer may keep for the next message, in bytes.
@@ -61,7 +61,7 @@ impl<'a> Sends<'a> {
         };
         match encode(self.context, request, &header, &responder, &mut self.submission) {
             Ok(sent) => self.waiting.push(Waiting { responder, sent }),
-            Err(refusal) => refusal.answer_with(&Region::of(self.context), responder),
+            Err(refusal) => refusal.with_fields(Region::of(self.context)).answer(responder),
         }
     }
 
@@ -152,7 +152,7 @@ fn answer_all(context: &Arc<Context>, waiting: Vec<Waiting>, submission: &Submis
             }
             Err(error) => {
                 let refusal = store_answer::refusal(error, context.config.max_message_size);
-                refusal.answer_with(&Region::of(context), responder);
+                refusal.with_fields(Region::of(context)).answer(responder);
             }
         }
     }
@@ -172,7 +172,7 @@ fn answer_when_flushed(
             match store_answer::flush_code(outcome) {
                 Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
                 Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
-                Err(refusal) => refusal.answer_with(&Region::of(&shared), responder),
+                Err(refusal) => refusal.with_fields(Region::of(&shared)).answer(responder),
             }
         }
     };

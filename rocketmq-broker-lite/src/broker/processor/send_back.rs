@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rocketmq_protocol::body::route::perm;
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::NoFields;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{
@@ -17,30 +14,30 @@ use rocketmq_protocol::request::SendBackRequest;
 
 use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
-use crate::schedule::waiting_queue;
-use crate::send_back::{Destination, destination, properties};
+use crate::delay::schedule::waiting_queue;
+use crate::retry::{Destination, destination, properties};
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
 use crate::store::{Appended, FlushOutcome, NewMessage, StoreError, Submission};
 use crate::stored_properties::note;
 use crate::tables::subscription_group::SubscriptionGroup;
 use crate::tables::topic::{Topic, unit_flag};
 
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[(RequestCode::ConsumerSendMsgBack, send_back)];
+
 /// Stores the message once more, in the group's retry topic or among its dead letters.
-pub(crate) fn handle(context: &Arc<Context>, request: &RemotingCommand, responder: Responder) {
-    let taken = request
-        .header()
-        .map_err(Refusal::from)
-        .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
-    match taken {
-        Ok(None) => responder.success(&NoFields, Bytes::new()),
-        Ok(Some(submission)) => {
-            let shared = Arc::clone(context);
-            let done = move |submission: &Submission| answer(&shared, submission, responder);
-            context.store.submit(submission, Box::new(done));
-        }
-        Err(refusal) => refusal.answer(responder),
-    }
+fn send_back(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: SendBackRequest = request.header()?;
+    let Some(submission) = take_back(context, request.version(), &header)? else { return Ok(Answer::ok()) };
+    let context = Arc::clone(context);
+    Ok(Answer::later(move |responder| {
+        let shared = Arc::clone(&context);
+        let done = move |submission: &Submission| answer(&shared, submission, responder);
+        context.store.submit(submission, Box::new(done));
+    }))
 }
 
 fn answer(context: &Context, submission: &Submission, responder: Responder) {
@@ -55,16 +52,12 @@ fn answer(context: &Context, submission: &Submission, responder: Responder) {
 /// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
 fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
     if context.config.flush_disk_type != FlushDiskType::SyncFlush || responder.is_oneway() {
-        return responder.success(&NoFields, Bytes::new());
+        return Answer::ok().send(responder);
     }
     let done = move |outcome| match outcome {
-        FlushOutcome::Flushed => responder.success(&NoFields, Bytes::new()),
-        FlushOutcome::TimedOut => {
-            Refusal::new(ResponseCode::SystemError, "FLUSH_DISK_TIMEOUT").answer(responder);
-        }
-        FlushOutcome::Failed => {
-            Refusal::new(ResponseCode::SystemError, "SERVICE_NOT_AVAILABLE").answer(responder);
-        }
+        FlushOutcome::Flushed => Answer::ok().send(responder),
+        FlushOutcome::TimedOut => Refusal::system("FLUSH_DISK_TIMEOUT").answer(responder),
+        FlushOutcome::Failed => Refusal::system("SERVICE_NOT_AVAILABLE").answer(responder),
     };
     context.store.when_flushed(stored.end_offset(), context.config.sync_flush_timeout, Box::new(done));
 }

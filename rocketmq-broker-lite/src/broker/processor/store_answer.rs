@@ -2,7 +2,7 @@
 
 use rocketmq_protocol::code::ResponseCode;
 
-use crate::broker::refusal::Refusal;
+use crate::server::refusal::Refusal;
 use crate::store::{FlushOutcome, StoreError};
 
 /// Java's words while the log's lock is held for too long.

@@ -9,7 +9,7 @@ use super::super::store_answer;
 use super::single::no_timers;
 use super::{Received, Sent, new_message, with_scratch};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
+use crate::server::refusal::Refusal;
 use crate::store::{NewMessage, Submission};
 use crate::stored_properties::{copy_batch, note, push_encoded, tags_code};
 

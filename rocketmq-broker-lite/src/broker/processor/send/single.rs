@@ -6,8 +6,8 @@ use rocketmq_protocol::message::{SCHEDULE_TOPIC, SysFlag, names};
 use super::super::store_answer;
 use super::{Received, Sent, new_message, with_scratch};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
-use crate::schedule::waiting_queue;
+use crate::delay::schedule::waiting_queue;
+use crate::server::refusal::Refusal;
 use crate::store::{NewMessage, StoreError, Submission};
 use crate::stored_properties::{Noted, copy_single, push};
 

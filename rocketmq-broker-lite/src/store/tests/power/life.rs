@@ -12,7 +12,7 @@ use super::super::super::*;
 use super::super::{drain, message, read_queues, scan_log};
 use super::chance::Chance;
 use super::machine::Machine;
-use crate::schedule::Schedule;
+use crate::delay::schedule::Schedule;
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::topic::{TopicRules, TopicTable};
 

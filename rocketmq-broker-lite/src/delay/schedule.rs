@@ -13,7 +13,8 @@ use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::{SCHEDULE_TOPIC, names};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Appended, DelayLevels, MessageStore, NewMessage, QueueEntry, StoreError};
+use super::levels::DelayLevels;
+use crate::store::{Appended, MessageStore, NewMessage, QueueEntry, StoreError};
 use crate::stored_properties;
 use crate::tables::file::ConfigTable;
 use crate::tables::topic::TopicTable;
