@@ -15,11 +15,13 @@ use rocketmq_protocol::request::{
     RouteInfoRequest, UnregisterBrokerRequest,
 };
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::route_table::{Registration, RouteTable};
 use crate::clock::Clock;
 use crate::server::answer::Answer;
 use crate::server::dispatch::{Family, Request, Table};
+use crate::server::pool::Pool;
 use crate::server::refusal::{FAQ, Refusal};
 
 /// From this version on (V4_9_4) clients are answered in strict JSON.
@@ -137,24 +139,33 @@ const FAMILY: Family<Processor> = &[
     (RequestCode::UnregisterBroker, Processor::unregister_broker),
     (RequestCode::QueryDataVersion, Processor::query_data_version),
     (RequestCode::GetRouteInfoByTopic, Processor::route_info),
-    (RequestCode::GetBrokerClusterInfo, Processor::broker_cluster_info),
 ];
+
+/// What goes through the whole table.
+const WHOLE_TABLE_FAMILY: Family<Processor> =
+    &[(RequestCode::GetBrokerClusterInfo, Processor::broker_cluster_info)];
+
+/// How many of these may run at a time.
+const POOL_THREADS: usize = 2;
 
 /// Where requests and the ends of connections reach the name server.
 pub(super) struct Dispatcher {
     processor: Arc<Processor>,
     table: Table<Processor>,
+    /// For what takes long.
+    pool: Pool<Connection>,
 }
 
 impl Dispatcher {
-    pub(super) fn new(processor: Arc<Processor>) -> Self {
-        Self { processor, table: Table::new(&[FAMILY]) }
+    pub(super) fn new(processor: Arc<Processor>, tasks: &TaskTracker) -> Self {
+        let table = Table::new(&[FAMILY]).and_in_pool(&[WHOLE_TABLE_FAMILY]);
+        Self { processor, table, pool: Pool::new(POOL_THREADS, tasks) }
     }
 }
 
 impl Handler for Dispatcher {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
-        self.table.serve(&self.processor, &request, responder);
+        self.table.serve(&self.processor, &self.pool, request, responder);
     }
 
     /// A broker whose connection ends is gone at once.
