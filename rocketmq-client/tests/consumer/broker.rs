@@ -353,6 +353,19 @@ impl FakeNameServer {
     }
 }
 
+/// Accepts connections and does nothing with them.
+pub(crate) async fn hanging_peer() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            taken.push(connection);
+        }
+    });
+    addr
+}
+
 /// One broker that is a cluster.
 pub(crate) async fn one_broker(queues: i32) -> (FakeNameServer, FakeBroker) {
     let broker = FakeBroker::start().await;
