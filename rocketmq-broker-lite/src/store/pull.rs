@@ -7,7 +7,11 @@ use bytes::Bytes;
 
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+<<<<<<< HEAD
 use super::fs::Reads;
+=======
+use super::gather::{Gathered, Wanted, gather};
+>>>>>>> main
 use super::{PullLimits, StoreError};
 
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
@@ -128,8 +132,17 @@ impl Pull<'_> {
         if self.offset > max_offset {
             return Some(answer(PullStatus::OffsetOverflowBadly, max_offset));
         }
+<<<<<<< HEAD
         Some(match self.collect(log, queue, max_offset) {
             Ok(Some(scan)) => scan.answer(answer(PullStatus::NoMatchedMessage, self.offset)),
+=======
+        let scanned = self.collect(log, queue, max_offset);
+        let pulled = scanned.and_then(|scan| {
+            scan.map(|scan| scan.answer(answer(PullStatus::NoMatchedMessage, self.offset))).transpose()
+        });
+        match pulled {
+            Ok(Some(pulled)) => pulled,
+>>>>>>> main
             Ok(None) => {
                 let units = queue.units_per_file();
                 answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
@@ -161,7 +174,6 @@ impl Pull<'_> {
             let before = scan.next;
             for entry in QueueEntry::decode_all(scan.next, &units) {
                 if scan.take(&entry)?.is_break() {
-                    scan.finish_run()?;
                     return Ok(Some(scan));
                 }
             }
@@ -170,43 +182,27 @@ impl Pull<'_> {
             }
             left -= usize::try_from(scan.next - before).unwrap_or(left).min(left);
         }
-        scan.finish_run()?;
         Ok((scan.next > self.offset).then_some(scan))
     }
 }
 
-/// The state of one pull. Records that lie one behind the other in the log form a run, which is read at once.
+/// The state of one pull: units are looked at first, then what they point to is put together.
 struct Scan<'a> {
     pull: &'a Pull<'a>,
     log: &'a CommitLog,
     log_end: i64,
     /// The next offset to look at.
     next: i64,
-    body: Vec<u8>,
-    /// The records and bytes taken, with those of the run.
-    count: usize,
+    wanted: Vec<Wanted>,
+    /// The bytes of what is wanted.
     bytes: usize,
-    run_start: i64,
-    run_bytes: usize,
-    run_sizes: Vec<usize>,
     removed: bool,
 }
 
 impl<'a> Scan<'a> {
     fn new(pull: &'a Pull<'a>, log: &'a CommitLog) -> Self {
-        Self {
-            pull,
-            log,
-            log_end: log.max_offset(),
-            next: pull.offset,
-            body: Vec::new(),
-            count: 0,
-            bytes: 0,
-            run_start: 0,
-            run_bytes: 0,
-            run_sizes: Vec::new(),
-            removed: false,
-        }
+        let (log_end, next) = (log.max_offset(), pull.offset);
+        Self { pull, log, log_end, next, wanted: Vec::new(), bytes: 0, removed: false }
     }
 
     /// Looks at one unit. Breaks if the answer is full without it.
@@ -223,20 +219,13 @@ impl<'a> Scan<'a> {
             self.removed = true;
             return Ok(ControlFlow::Continue(()));
         }
-        let run_end = self.run_start + i64::try_from(self.run_bytes).unwrap_or_default();
-        if self.run_sizes.is_empty() || run_end != entry.physical_offset {
-            self.finish_run()?;
-            self.run_start = entry.physical_offset;
-        }
-        self.run_sizes.push(size);
-        self.run_bytes += size;
-        self.count += 1;
+        self.wanted.push(Wanted { physical_offset: entry.physical_offset, size });
         self.bytes += size;
         Ok(ControlFlow::Continue(()))
     }
 
     fn is_full(&self, physical_offset: i64, size: usize) -> bool {
-        if self.count == 0 {
+        if self.wanted.is_empty() {
             return false;
         }
         let on_disk = self.log_end.saturating_sub(physical_offset) > self.pull.cached_bytes;
@@ -245,7 +234,7 @@ impl<'a> Scan<'a> {
             true => (limits.on_disk_count, limits.on_disk_bytes),
             false => (limits.in_memory_count, limits.in_memory_bytes),
         };
-        self.count >= self.pull.max_messages.min(max_count)
+        self.wanted.len() >= self.pull.max_messages.min(max_count)
             || self.bytes.saturating_add(size) > self.pull.max_bytes.min(max_bytes)
     }
 
@@ -266,6 +255,7 @@ impl<'a> Scan<'a> {
         Ok(head == entry.size.to_be_bytes())
     }
 
+<<<<<<< HEAD
     /// Reads the records of the run.
     fn finish_run(&mut self) -> Result<(), StoreError> {
         let start = self.body.len();
@@ -294,11 +284,16 @@ impl<'a> Scan<'a> {
 
     fn answer(self, empty: Pulled) -> Pulled {
         let status = match (self.count, self.removed) {
+=======
+    fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
+        let Gathered { body, count } = gather(self.log, &self.wanted)?;
+        let removed = self.removed || count < self.wanted.len();
+        let status = match (count, removed) {
+>>>>>>> main
             (0, true) => PullStatus::MessageWasRemoving,
             (0, false) => PullStatus::NoMatchedMessage,
             _ => PullStatus::Found,
         };
-        let next_begin_offset = self.next;
-        Pulled { status, next_begin_offset, body: self.body.into(), ..empty }
+        Ok(Pulled { status, next_begin_offset: self.next, body, ..empty })
     }
 }
