@@ -7,11 +7,8 @@ use bytes::Bytes;
 
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
-<<<<<<< HEAD
 use super::fs::Reads;
-=======
 use super::gather::{Gathered, Wanted, gather};
->>>>>>> main
 use super::{PullLimits, StoreError};
 
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
@@ -132,17 +129,12 @@ impl Pull<'_> {
         if self.offset > max_offset {
             return Some(answer(PullStatus::OffsetOverflowBadly, max_offset));
         }
-<<<<<<< HEAD
-        Some(match self.collect(log, queue, max_offset) {
-            Ok(Some(scan)) => scan.answer(answer(PullStatus::NoMatchedMessage, self.offset)),
-=======
         let scanned = self.collect(log, queue, max_offset);
         let pulled = scanned.and_then(|scan| {
             scan.map(|scan| scan.answer(answer(PullStatus::NoMatchedMessage, self.offset))).transpose()
         });
-        match pulled {
+        Some(match pulled {
             Ok(Some(pulled)) => pulled,
->>>>>>> main
             Ok(None) => {
                 let units = queue.units_per_file();
                 answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
@@ -255,41 +247,10 @@ impl<'a> Scan<'a> {
         Ok(head == entry.size.to_be_bytes())
     }
 
-<<<<<<< HEAD
-    /// Reads the records of the run.
-    fn finish_run(&mut self) -> Result<(), StoreError> {
-        let start = self.body.len();
-        self.log.read_as(self.pull.reads, &mut self.body, self.run_bytes, self.run_start)?;
-        let mut at = start;
-        for size in self.run_sizes.drain(..) {
-            // Only whole records go out: a damaged unit must not cut the answer at a wrong place.
-            let head = self.body.get(at..at + 4).and_then(|head| head.try_into().ok());
-            if self.body.len() < at + size || head.map(u32::from_be_bytes).map(|it| it as usize) != Some(size)
-            {
-                tracing::error!(
-                    offset = self.run_start,
-                    "a consume queue's unit does not fit the log, passed over"
-                );
-                self.removed = true;
-                self.count -= 1;
-                self.bytes -= size;
-                self.body.drain(at..self.body.len().min(at + size));
-            } else {
-                at += size;
-            }
-        }
-        self.run_bytes = 0;
-        Ok(())
-    }
-
-    fn answer(self, empty: Pulled) -> Pulled {
-        let status = match (self.count, self.removed) {
-=======
     fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
-        let Gathered { body, count } = gather(self.log, &self.wanted)?;
+        let Gathered { body, count } = gather(self.log, self.pull.reads, &self.wanted)?;
         let removed = self.removed || count < self.wanted.len();
         let status = match (count, removed) {
->>>>>>> main
             (0, true) => PullStatus::MessageWasRemoving,
             (0, false) => PullStatus::NoMatchedMessage,
             _ => PullStatus::Found,
