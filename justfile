@@ -24,6 +24,10 @@ quickstart:
 bench:
     cargo run --release -p bench -- quick
 
+# What a send costs, beside the echo floor and NATS JetStream (Java and Go for their columns).
+bench-core:
+    cargo run --release -p bench -- core
+
 # Licences, advisories, sources (needs cargo-deny).
 deny:
     cargo deny check

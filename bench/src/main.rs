@@ -3,11 +3,14 @@
 //! `quick` compares them all; it starts everything else as child processes of this same program, so that each part can
 //! also be run alone, under a profiler.
 
+mod answering;
 mod child;
 mod client;
+mod core;
 mod floor;
 mod java;
 mod lite;
+mod nats;
 mod proc_stat;
 mod quick;
 mod real;
@@ -42,6 +45,22 @@ enum Command {
     /// consumes with the Java client and with ours on both, by turns. What is not there is skipped, and said so.
     /// Tables go to standard output, progress to standard error.
     Quick(quick::QuickOptions),
+    /// Measures what a send costs with 1, 16 and 1,024 in flight, beside the floor, and NATS JetStream
+    ///
+    /// One interleaved run; medians of its rounds are held against what is wanted:
+    ///
+    /// - client CPU of a send with 16 in flight: at most 1.8 times the echo floor's client side
+    ///
+    /// - 1 in flight: at least 0.4 of the echo floor's rate with 1 in flight
+    ///
+    /// - 1,024 in flight, against a peer that answers and stores nothing: at least 1.43 times the echo floor's rate with
+    ///   16 in flight (500,000/s where it makes 350,000/s)
+    ///
+    /// - allocations and instructions are counted by tests instead: see tests/README.md
+    ///
+    /// The real RocketMQ needs Java, NATS needs Go; what is not there is skipped, and said so.
+    #[command(verbatim_doc_comment)]
+    Core(core::CoreOptions),
     /// Measures a broker through our client and prints one JSON line, with the keys of Bench.java
     Client(client::ClientOptions),
     /// Measures what the machine allows at best: a bare loopback echo, a bare write and fdatasync
@@ -49,6 +68,10 @@ enum Command {
         #[command(subcommand)]
         floor: floor::Floor,
     },
+    /// Publishes to a NATS JetStream server and prints one JSON line
+    Nats(nats::NatsOptions),
+    /// Answers every request and stores nothing, until standard input ends; prints NAMESRV_ADDR=host:port
+    Answer,
     /// Runs broker-lite with a name server in this process until SIGINT or SIGTERM; prints NAMESRV_ADDR=host:port
     Serve(serve::ServeOptions),
     /// Measures starting, in this process: an embedded cluster, and a consumer up to its first message
@@ -58,6 +81,9 @@ enum Command {
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Quick(options) => block_on(quick::run(options)),
+        Command::Core(options) => block_on(core::run(options)),
+        Command::Nats(options) => nats::run(&options),
+        Command::Answer => answering::run(),
         Command::Client(options) => block_on(client::run(options)),
         Command::Floor { floor } => floor::run(&floor),
         Command::Serve(options) => block_on(serve::run(options)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::route::{MASTER_ID, QueueData, TopicRouteData, perm};
 use rocketmq_protocol::message::MessageQueue;
@@ -17,6 +18,7 @@ const MAX_QUEUES: usize = 65_536;
 /// A topic's route and what follows from it. It never changes: a new route takes its place.
 #[derive(Debug)]
 pub(crate) struct TopicRoute {
+    pub(crate) topic: ByteString,
     pub(crate) data: TopicRouteData,
     /// The queues that can be sent to.
     pub(crate) publish: Vec<PublishQueue>,
@@ -43,6 +45,7 @@ impl TopicRoute {
         let subscribe = subscribe_queues(topic, &data);
         let publish_brokers = brokers_of(&publish);
         Self {
+            topic: topic.clone(),
             data,
             publish,
             publish_brokers,
@@ -154,7 +157,7 @@ fn warn_of_excess(topic: &str, data: &TopicRouteData) {
 /// The routes of all topics in use, and the brokers that they name.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    topics: DashMap<ByteString, Arc<TopicRoute>>,
+    topics: DashMap<ByteString, Arc<TopicRoute>, RandomState>,
     brokers: DashMap<ByteString, Arc<BTreeMap<i64, String>>>,
 }
 

@@ -1,5 +1,8 @@
 //! Message bodies: zlib, lz4 (frame format) and zstd.
 
+mod lz4;
+mod zstd;
+
 use std::io::{self, Read};
 
 use bytes::Bytes;
@@ -50,7 +53,8 @@ pub fn compress_zlib(body: &[u8], level: u32) -> Vec<u8> {
     out
 }
 
-/// The plain body of a message as its `sys_flag` says; a body that is not compressed is returned as it is.
+/// The plain body of a message as its `sys_flag` says; a body that is not compressed is returned as it is. What a body
+/// says about itself reserves nothing beyond a small multiple of the limit.
 ///
 /// # Errors
 /// An unknown type, bytes that are not of that type, or a plain body above `limit_bytes`.
@@ -64,18 +68,12 @@ pub fn decompress(body: &Bytes, sys_flag: SysFlag, limit_bytes: usize) -> Result
     let take = limit_bytes as u64 + 1;
     match kind {
         CompressionType::Zlib => {
-            flate2::read::ZlibDecoder::new(&body[..]).take(take).read_to_end(&mut plain).map_err(corrupt)?
+            let mut decoder = flate2::read::ZlibDecoder::new(&body[..]).take(take);
+            decoder.read_to_end(&mut plain).map_err(corrupt)?;
         }
-        CompressionType::Lz4 => lz4_flex::frame::FrameDecoder::new(&body[..])
-            .take(take)
-            .read_to_end(&mut plain)
-            .map_err(corrupt)?,
-        CompressionType::Zstd => ruzstd::decoding::StreamingDecoder::new(&body[..])
-            .map_err(|error| corrupt(io::Error::other(error.to_string())))?
-            .take(take)
-            .read_to_end(&mut plain)
-            .map_err(corrupt)?,
-    };
+        CompressionType::Lz4 => lz4::decompress(body, limit_bytes, &mut plain).map_err(corrupt)?,
+        CompressionType::Zstd => zstd::decompress(body, limit_bytes, &mut plain).map_err(corrupt)?,
+    }
     if plain.len() > limit_bytes {
         return Err(DecompressError::TooLarge { limit_bytes });
     }

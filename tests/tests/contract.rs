@@ -91,6 +91,7 @@ fn settings() {
     let _: DefaultMQProducerBuilder = DefaultMQProducer::builder(String::from("g"))
         .compress_level(5)
         .compress_msg_body_over_howmuch(4096)
+        .send_latency_fault_enable(true)
         .instance_name("..")
         .retry_another_broker_when_not_store_ok(true)
         .max_message_size(4 << 20);

@@ -40,7 +40,7 @@ pub(crate) struct ClientOptions {
     /// Messages of a send, or of a call of the listener [default: 32; consume: 1]
     #[arg(long)]
     batch: Option<usize>,
-    /// async: how many may be in flight
+    /// async, pipelined: how many may be in flight
     #[arg(long, default_value_t = 1024)]
     inflight: usize,
     /// fill, consume: how many messages
@@ -66,6 +66,8 @@ enum Mode {
     Sync,
     /// Sends whose answers come later, up to a number in flight
     Async,
+    /// One task that keeps a number of sends in flight and waits for the oldest of them
+    Pipelined,
     /// Batches, sent and waited for
     Batch,
     /// One send; process start to first acknowledgement
@@ -84,6 +86,7 @@ pub(crate) async fn run(options: ClientOptions) -> Result<(), Failure> {
     outcome.put("size", options.size);
     match options.mode {
         Mode::Sync | Mode::Batch => send::and_wait(&options, &mut outcome).await?,
+        Mode::Pipelined => send::pipelined(&options, &mut outcome).await?,
         Mode::Async => send::without_waiting(&options, &mut outcome).await?,
         Mode::First => send::first(&options, &mut outcome).await?,
         Mode::Consume => consume::drain(&options, &mut outcome).await?,
@@ -99,7 +102,7 @@ impl ClientOptions {
             Mode::Sync => 16,
             Mode::Consume => 20,
             Mode::Fill => 2,
-            Mode::Async | Mode::Batch | Mode::First => 1,
+            Mode::Async | Mode::Pipelined | Mode::Batch | Mode::First => 1,
         })
     }
 
@@ -107,7 +110,7 @@ impl ClientOptions {
         match self.mode {
             Mode::Batch | Mode::Fill => self.batch.unwrap_or(32).max(1),
             Mode::Consume => self.batch.unwrap_or(1),
-            Mode::Sync | Mode::Async | Mode::First => 1,
+            Mode::Sync | Mode::Async | Mode::Pipelined | Mode::First => 1,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sending.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -103,6 +104,45 @@ pub(super) async fn without_waiting(options: &ClientOptions, outcome: &mut Outco
     let latencies = answers.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     outcome.put_rate(latencies.count(), latencies.count() * options.size as u64, window.seconds());
     outcome.put_latencies(&latencies);
+    Ok(())
+}
+
+/// One task that sends without waiting until the window is full, then waits for the oldest send.
+pub(super) async fn pipelined(options: &ClientOptions, outcome: &mut Outcome) -> Result<(), Failure> {
+    outcome.put("inflight", options.inflight);
+    let producer = producer::ready(options).await?;
+    let payload = Payload::new(options);
+    let window = Window::new(options.warmup, options.seconds);
+    let meter = window.meter_cpu(options.watch);
+    // A task of its own: the main thread is no worker of the runtime.
+    let (sender, inflight) = (producer.clone(), options.inflight.max(1));
+    let sending = tokio::spawn(async move {
+        let (mut latencies, errors) = (Latencies::new(), Errors::default());
+        let mut tickets = VecDeque::with_capacity(inflight);
+        let mut now = Instant::now();
+        while !window.is_over(now) {
+            match sender.send_async(payload.request()).await {
+                Ok(ticket) => tickets.push_back((now, ticket)),
+                Err(error) => errors.note(error),
+            }
+            if tickets.len() < inflight {
+                continue;
+            }
+            let Some((began, ticket)) = tickets.pop_front() else { continue };
+            let sent = ticket.await;
+            now = Instant::now();
+            if took(sent, &errors) && window.counts(now) {
+                latencies.record(now - began);
+            }
+        }
+        (latencies, errors)
+    });
+    let (latencies, errors) = sending.await?;
+    outcome.put_cpu(meter.join().map_err(|_| "the CPU meter panicked")??);
+    outcome.errors_mut().absorb(&errors);
+    outcome.put_rate(latencies.count(), latencies.count() * options.size as u64, window.seconds());
+    outcome.put_latencies(&latencies);
+    producer.shutdown().await;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
-use rocketmq_protocol::remoting::Connection;
+use rocketmq_protocol::remoting::{Budget, Connection};
 use rocketmq_protocol::request::NotifyConsumerIdsChanged;
 
 use super::pull_hold::PullHold;
@@ -27,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) place: Place,
     /// The time.
     pub(crate) clock: Clock,
+    /// What is held on behalf of all clients.
+    pub(crate) memory: Budget,
     /// The messages.
     pub(crate) store: Arc<MessageStore>,
     /// The topics.

@@ -80,6 +80,13 @@ impl Broker {
         self.listener.local_addr()
     }
 
+    /// How many bytes it holds on behalf of its clients: answers that wait to be written, held pulls, and large requests
+    /// that are being read. 256 MiB is the limit.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.context.memory.used_bytes()
+    }
+
     /// Leaves the name servers, answers the pulls that wait, closes the connections, and writes everything to disk.
     /// Further calls do nothing.
     ///

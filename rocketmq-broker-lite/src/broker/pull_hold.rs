@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rocketmq_protocol::remoting::{Connection, Responder};
+use rocketmq_protocol::remoting::{Connection, Reserved, Responder};
 use tokio::sync::Notify;
 
 use super::context::Context;
@@ -23,6 +23,8 @@ pub(crate) struct Ticket {
     pub(crate) plan: PullPlan,
     /// The way back.
     pub(crate) responder: Responder,
+    /// The memory that it takes meanwhile; given back with the ticket.
+    pub(crate) _held: Reserved,
 }
 
 /// The pulls that wait.

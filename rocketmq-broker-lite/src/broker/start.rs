@@ -40,7 +40,9 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
     let dispatcher = Arc::new(Dispatcher::default());
     let task_tracker = TaskTracker::new();
     let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
-    let listener = listen(&config, Arc::clone(&dispatcher), &task_tracker).await;
+    let limits = limits(&config);
+    let memory = limits.connection.budget.clone();
+    let listener = listen(&config, limits, Arc::clone(&dispatcher), &task_tracker).await;
     let listener = match listener {
         Ok(listener) => listener,
         Err(error) => {
@@ -56,6 +58,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
     let context = Arc::new(Context {
         place,
         clock,
+        memory,
         store,
         topics,
         groups,
@@ -171,20 +174,24 @@ fn topic_rules(config: &BrokerConfig) -> TopicRules {
     }
 }
 
-async fn listen(
-    config: &BrokerConfig,
-    dispatcher: Arc<Dispatcher>,
-    tasks: &TaskTracker,
-) -> Result<Listener, StartError> {
-    let addr = config.listen_addr();
-    let limits = ListenerConfig {
+fn limits(config: &BrokerConfig) -> ListenerConfig {
+    ListenerConfig {
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
             idle_timeout: config.server_channel_max_idle_time,
             ..ListenerConfig::default().connection
         },
         max_connections: config.max_connections,
-    };
+    }
+}
+
+async fn listen(
+    config: &BrokerConfig,
+    limits: ListenerConfig,
+    dispatcher: Arc<Dispatcher>,
+    tasks: &TaskTracker,
+) -> Result<Listener, StartError> {
+    let addr = config.listen_addr();
     let bound = Listener::bind(addr, limits, dispatcher, tasks.clone()).await;
     bound.map_err(|source| StartError::Bind { addr, source })
 }

@@ -11,9 +11,9 @@ use crate::instance::{Panic, guarded};
 use crate::rebalance::AllocateMessageQueueStrategy;
 
 /// How long a member that takes a queue from another waits before it asks where to begin. The other one learns of the
-/// change at the same time: this is its time to end its calls and to commit. It has to be shorter than one's patience with
-/// a queue that rests, and longer than [`CALLS_END_WITHIN`].
-pub(crate) const SETTLE: Duration = Duration::from_millis(200);
+/// change at the same time: this is its time to end its calls and to commit, so it is longer than [`CALLS_END_WITHIN`] by
+/// what three requests take on a busy broker. Java's consumers wait 500 ms here, after they have asked.
+pub(crate) const SETTLE: Duration = Duration::from_millis(250);
 /// How long a member that gives a queue up waits for its calls to end before it commits.
 pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_millis(120);
 

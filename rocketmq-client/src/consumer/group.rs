@@ -224,7 +224,7 @@ impl GroupCore {
             self.queues().extract_if(|queue, _| gone(queue)).map(|(_, held)| held).collect();
         for held in &revoked {
             held.revoke();
-            tracing::info!(queue = %held.queue, group = %self.config.consumer_group, "a queue is given up");
+            tracing::info!(queue = %held.queue, client_id = %self.instance.client_id(), "a queue is given up");
         }
         revoked
     }

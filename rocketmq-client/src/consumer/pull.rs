@@ -26,6 +26,9 @@ const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// The rest after the broker asked for one.
 const PAUSE_FOR_FLOW_CONTROL: Duration = Duration::from_millis(20);
+/// The rest after an answer that leaves the queue where it is and was not held at the broker: a slave that is behind its
+/// dead master says so at once, every time.
+const PAUSE_WITHOUT_PROGRESS: Duration = Duration::from_millis(100);
 /// The rest before it is asked again where to begin; it doubles up to the longest.
 const FIRST_START_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_START_PAUSE: Duration = Duration::from_secs(5);
@@ -46,11 +49,12 @@ pub(super) async fn run(core: &Arc<GroupCore>, queue: &Arc<ProcessQueue>, ask_at
         loop {
             core.wait_until_resumed().await;
             queue.wait_for_room(&core.config.thresholds).await;
-            if let Err(error) = pull_once(core, queue, &mut position).await {
-                let pause = react(core, queue, &error).await;
+            let pause = match pull_once(core, queue, &mut position).await {
+                Ok(pause) => pause,
+                Err(error) => react(core, queue, &error).await,
+            };
+            if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
-            } else if !core.config.pull_interval.is_zero() {
-                tokio::time::sleep(core.config.pull_interval).await;
             }
         }
     };
@@ -98,12 +102,13 @@ async fn react(core: &GroupCore, queue: &ProcessQueue, error: &Error) -> Duratio
     PAUSE_AFTER_ERROR
 }
 
-async fn pull_once(core: &GroupCore, queue: &Arc<ProcessQueue>, position: &mut Position) -> Result<()> {
+/// Pulls; returns how long to rest after it.
+async fn pull_once(core: &GroupCore, queue: &Arc<ProcessQueue>, position: &mut Position) -> Result<Duration> {
     let Some(subscription) = core.subscriptions.of(queue.queue.topic()) else {
         return Err(Error::new(ErrorKind::InvalidArgument, "the topic is not subscribed any more"));
     };
     let Some(answer) = ask(core, queue, &subscription, position).await? else {
-        return Ok(());
+        return Ok(Duration::ZERO);
     };
     let mut next = answer.header.next_begin_offset;
     match answer.code {
@@ -119,9 +124,11 @@ async fn pull_once(core: &GroupCore, queue: &Arc<ProcessQueue>, position: &mut P
         }
         _ => queue.advance(next),
     }
+    let stands_still = next == position.offset
+        && matches!(answer.code, ResponseCode::PullOffsetMoved | ResponseCode::PullRetryImmediately);
     position.offset = next;
     position.broker_id = answer.header.suggest_which_broker_id;
-    Ok(())
+    Ok(if stands_still { PAUSE_WITHOUT_PROGRESS } else { core.config.pull_interval })
 }
 
 /// One pull. `None` if the consumer was suspended or came to want something else meanwhile: then this was not asked.

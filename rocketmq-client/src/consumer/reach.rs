@@ -78,9 +78,11 @@ impl Inner {
         let request = ConsumerListRequest { consumer_group: self.group.clone() };
         loop {
             tokio::time::sleep(PROBE_INTERVAL).await;
-            let named = self.instance.routes().live_brokers().iter().any(|(_, _, named)| named == addr);
+            if !self.instance.routes().live_brokers().iter().any(|(_, _, named)| named == addr) {
+                break;
+            }
             let answer = self.instance.call(addr, &request, Bytes::new(), self.instance.api_timeout()).await;
-            if !named || !answer.is_err_and(|error| is_unreachable(&error)) {
+            if !answer.is_err_and(|error| is_unreachable(&error)) {
                 break;
             }
         }

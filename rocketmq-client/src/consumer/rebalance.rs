@@ -57,11 +57,22 @@ async fn decide_all(core: &Arc<GroupCore>) -> (Vec<Change>, bool) {
             Ok(change) => changes.push(change),
             Err(error) => {
                 complete = false;
-                tracing::debug!(%topic, group = %core.config.consumer_group, %error, "rebalance is incomplete");
+                report(core, topic, &error);
             }
         }
     }
     (changes, complete)
+}
+
+/// A route or a place among the members usually follows within a moment; anything else needs someone to look at it.
+fn report(core: &GroupCore, topic: &str, error: &Error) {
+    let group = &core.config.consumer_group;
+    match error.kind() {
+        ErrorKind::NoRoute => tracing::debug!(topic, %group, %error, "rebalance is incomplete"),
+        _ => {
+            tracing::warn!(topic, %group, %error, "rebalance is incomplete: the share of the topic stays as it is")
+        }
+    }
 }
 
 async fn decide_topic(core: &GroupCore, topic: &ByteString) -> Result<Change> {
@@ -72,6 +83,7 @@ async fn decide_topic(core: &GroupCore, topic: &ByteString) -> Result<Change> {
     }
     let members = group_members(core, topic).await?;
     let client_id = core.instance.client_id();
+    tracing::debug!(%client_id, %topic, ?members, "the group's members");
     if !members.iter().any(|member| **member == **client_id) {
         // A broker that was restarted, or that has not heard of this consumer yet.
         core.instance.heartbeat().await;

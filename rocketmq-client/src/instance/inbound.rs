@@ -82,3 +82,91 @@ fn answer(instance: &ClientInstance, request: &RemotingCommand, responder: Respo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClientConfig;
+    use crate::instance::ConsumerMember;
+    use bytes::Bytes;
+    use rocketmq_protocol::ByteString;
+    use rocketmq_protocol::body::heartbeat::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel};
+    use rocketmq_protocol::header::NoFields;
+    use rocketmq_protocol::remoting::{Listener, ListenerConfig};
+    use rocketmq_protocol::request::HeartbeatRequest;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+    use tokio_util::task::TaskTracker;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Tells the test of its connection.
+    struct Peer(mpsc::UnboundedSender<Connection>);
+
+    impl Handler for Peer {
+        fn connected(&self, connection: &Connection) {
+            self.0.send(connection.clone()).unwrap();
+        }
+
+        fn handle(&self, _: RemotingCommand, responder: Responder) {
+            responder.success(&NoFields, Bytes::new());
+        }
+    }
+
+    /// Panics in its first rebalance.
+    struct Member {
+        group: ByteString,
+        panicked: AtomicBool,
+        rebalanced: mpsc::UnboundedSender<()>,
+    }
+
+    impl ConsumerMember for Member {
+        fn consumer_group(&self) -> &ByteString {
+            &self.group
+        }
+
+        fn consumer_data(&self) -> ConsumerData {
+            ConsumerData {
+                group_name: self.group.to_string(),
+                consume_type: ConsumeType::ConsumePassively,
+                message_model: MessageModel::Clustering,
+                consume_from_where: ConsumeFromWhere::LastOffset,
+                subscription_data_set: Vec::new(),
+                unit_mode: false,
+            }
+        }
+
+        fn rebalance_soon(&self) {
+            assert!(self.panicked.swap(true, Ordering::Relaxed), "as the test wants it");
+            self.rebalanced.send(()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_panics_costs_one_request_and_no_connection() {
+        let (connected, mut connections) = mpsc::unbounded_channel();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let peer = Arc::new(Peer(connected));
+        let listener =
+            Listener::bind(any, ListenerConfig::default(), peer, TaskTracker::new()).await.unwrap();
+        let addr = listener.local_addr().to_string();
+        let config = ClientConfig { namesrv_addr: Some(addr.clone()), ..ClientConfig::default() };
+        let membership = ClientInstance::join(&config).await.unwrap();
+        let (rebalanced, mut rebalances) = mpsc::unbounded_channel();
+        let member = Arc::new(Member { group: "g".into(), panicked: AtomicBool::new(false), rebalanced });
+        let weak: Weak<dyn ConsumerMember> = Arc::<Member>::downgrade(&member);
+        membership.enroll_consumer(weak).unwrap();
+
+        let beat = || membership.call(&addr, &HeartbeatRequest, Bytes::new(), PATIENCE);
+        beat().await.unwrap();
+        let to_client = connections.recv().await.unwrap();
+        for _ in 0..2 {
+            let changed = NotifyConsumerIdsChanged { consumer_group: "g".into() };
+            to_client.try_oneway(&changed, Bytes::new()).unwrap();
+        }
+        tokio::time::timeout(PATIENCE, rebalances.recv()).await.unwrap().unwrap();
+        beat().await.unwrap();
+        assert!(connections.try_recv().is_err(), "one connection is enough");
+        membership.leave().await;
+    }
+}

@@ -174,21 +174,21 @@ impl DefaultMQProducerBuilder {
     /// How long that question may take. Default 200 ms.
     #[doc(alias = "setDetectTimeout")]
     pub fn detect_timeout(mut self, timeout: Duration) -> Self {
-        self.config.detect_timeout = timeout;
+        self.config.detect_timeout = config::timeout(timeout);
         self
     }
 
-    /// How often a broker is asked at the most. Default 2 s; Java's rhythm is 3 s.
+    /// How often a broker is asked at the most. Default 2 s, at least 10 ms; Java's rhythm is 3 s.
     #[doc(alias = "setDetectInterval")]
     pub fn detect_interval(mut self, interval: Duration) -> Self {
-        self.config.detect_interval = interval;
+        self.config.detect_interval = config::interval(interval);
         self
     }
 
     /// How long `shutdown` waits for sends that are under way. Default 30 s. Those that are still under way then fail, and
     /// may have been stored.
     pub fn await_termination_when_shutdown(mut self, timeout: Duration) -> Self {
-        self.config.await_termination_when_shutdown = timeout;
+        self.config.await_termination_when_shutdown = config::timeout(timeout);
         self
     }
 

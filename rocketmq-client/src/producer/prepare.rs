@@ -1,6 +1,7 @@
 //! Making a message ready for the wire, once, whatever the number of tries.
 
 use bytes::Bytes;
+use rocketmq_protocol::ByteString;
 use rocketmq_protocol::compression::{CompressionType, compress_zlib};
 use rocketmq_protocol::message::wire::{WireMessage, WireProperties};
 use rocketmq_protocol::message::{Message, Properties, RETRY_TOPIC_PREFIX, SysFlag, batch, names};
@@ -9,7 +10,7 @@ use rocketmq_protocol::request::SendMessageRequest;
 use super::builder::ProducerConfig;
 use super::request::Payload;
 use crate::error::{Error, ErrorKind, Result};
-use crate::instance::{ClientInstance, now_ms};
+use crate::instance::ClientInstance;
 use crate::validate;
 
 /// A message or batch as it goes over the wire.
@@ -22,16 +23,21 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// `payload` has passed [`check`] and has its ids.
-    pub(super) fn new(config: &ProducerConfig, payload: Payload) -> Result<Self> {
+    /// `payload` has passed [`check`] and has its ids. `topic` is its topic, and `now` when it was made.
+    pub(super) fn new(
+        config: &ProducerConfig,
+        topic: &ByteString,
+        payload: Payload,
+        msg_id: String,
+        now: i64,
+    ) -> Result<Self> {
         match payload {
-            Payload::One(message) => Ok(Self::one(config, message)),
-            Payload::Batch(messages) => Self::batch(config, &messages),
+            Payload::One(message) => Ok(Self::one(config, topic, message, msg_id, now)),
+            Payload::Batch(messages) => Self::batch(config, topic, &messages, msg_id, now),
         }
     }
 
-    fn one(config: &ProducerConfig, message: Message) -> Self {
-        let msg_id = id_of(&message).to_owned();
+    fn one(config: &ProducerConfig, topic: &ByteString, message: Message, msg_id: String, now: i64) -> Self {
         let mut sys_flag = SysFlag::default();
         let mut body = message.body().clone();
         if body.len() >= config.compress_msg_body_over_howmuch {
@@ -42,12 +48,17 @@ impl Prepared {
                 sys_flag = sys_flag.with_compression(CompressionType::Zlib);
             }
         }
-        let header = header(config, message, sys_flag, now_ms());
+        let header = header(config, topic, message, sys_flag, now);
         Self { msg_id, body, header }
     }
 
-    fn batch(config: &ProducerConfig, messages: &[Message]) -> Result<Self> {
-        let ids: Vec<_> = messages.iter().map(id_of).collect();
+    fn batch(
+        config: &ProducerConfig,
+        topic: &ByteString,
+        messages: &[Message],
+        msg_id: String,
+        now: i64,
+    ) -> Result<Self> {
         let body = batch::encode(messages)
             .map_err(|error| Error::new(ErrorKind::InvalidMessage, error.to_string()).with_source(error))?;
         check_batch_size(body.len(), config, messages[0].topic())?;
@@ -56,28 +67,30 @@ impl Prepared {
             .wait_store_msg_ok(messages[0].is_wait_store_msg_ok());
         let header = SendMessageRequest {
             batch: Some(true),
-            ..header(config, envelope, SysFlag::default(), now_ms())
+            ..header(config, topic, envelope, SysFlag::default(), now)
         };
-        Ok(Self { msg_id: ids.join(","), body, header })
+        Ok(Self { msg_id, body, header })
     }
 }
 
-/// Gives an id to every message that has none.
-pub(super) fn give_ids(instance: &ClientInstance, payload: &mut Payload) {
-    let messages = match payload {
-        Payload::One(message) => std::slice::from_mut(message),
-        Payload::Batch(messages) => messages,
-    };
-    let now = now_ms();
-    for message in messages {
-        if message.get_property(names::UNIQ_KEY).is_none() {
-            message.set_reserved_property(names::UNIQ_KEY, &instance.next_message_id(now));
+/// Gives an id to every message that has none. Returns the id, or those of a batch joined by commas.
+pub(super) fn give_ids(instance: &ClientInstance, payload: &mut Payload, now: i64) -> String {
+    match payload {
+        Payload::One(message) => give_id(instance, message, now),
+        Payload::Batch(messages) => {
+            let ids: Vec<_> = messages.iter_mut().map(|message| give_id(instance, message, now)).collect();
+            ids.join(",")
         }
     }
 }
 
-fn id_of(message: &Message) -> &str {
-    message.get_property(names::UNIQ_KEY).unwrap_or_default()
+fn give_id(instance: &ClientInstance, message: &mut Message, now: i64) -> String {
+    if let Some(id) = message.get_property(names::UNIQ_KEY) {
+        return id.to_owned();
+    }
+    let id = instance.next_message_id(now);
+    message.set_reserved_property(names::UNIQ_KEY, &id);
+    id
 }
 
 /// Refuses what cannot be sent, before any route is asked for.
@@ -136,13 +149,20 @@ fn check_batch_size(bytes: usize, config: &ProducerConfig, topic: &str) -> Resul
     Err(Error::new(ErrorKind::MessageTooLarge, message).of_topic(topic))
 }
 
-fn header(config: &ProducerConfig, message: Message, sys_flag: SysFlag, now: i64) -> SendMessageRequest {
-    let (topic, flag) = (message.topic_shared().clone(), message.get_flag());
+/// `topic` is the message's, but a string that clones without an allocation.
+fn header(
+    config: &ProducerConfig,
+    topic: &ByteString,
+    message: Message,
+    sys_flag: SysFlag,
+    now: i64,
+) -> SendMessageRequest {
+    let flag = message.get_flag();
     let mut properties = message.into_properties();
     let is_retry = topic.starts_with(RETRY_TOPIC_PREFIX);
     SendMessageRequest {
         producer_group: config.producer_group.clone(),
-        topic,
+        topic: topic.clone(),
         default_topic: config.auto_create.key.clone(),
         default_topic_queue_nums: config.auto_create.queue_nums,
         queue_id: 0,

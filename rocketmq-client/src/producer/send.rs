@@ -20,7 +20,7 @@ use super::prepare::{Prepared, check, give_ids, no_message};
 use super::request::{Payload, SendRequest, Target};
 use super::tries::{Tries, Verdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::instance::{Answer, Underway, guarded};
+use crate::instance::{Answer, Underway, guarded, now_ms};
 use crate::route::{PublishQueue, TopicRoute};
 
 /// The answers that mean that the broker holds the message.
@@ -65,12 +65,13 @@ impl Inner {
     pub(super) async fn prepare(&self, request: SendRequest, retries: usize) -> Result<Sending> {
         let started = Instant::now();
         let SendRequest { mut payload, target, timeout } = request;
-        give_ids(&self.instance, &mut payload);
+        let now = now_ms();
+        let msg_id = give_ids(&self.instance, &mut payload, now);
         check(&payload, &self.config)?;
-        let most = if matches!(target, Target::Any) { 1 + retries } else { 1 };
+        let most = if matches!(target, Target::Any) { retries.saturating_add(1) } else { 1 };
         let timeout = timeout.unwrap_or(self.config.send_msg_timeout);
         let (route, chosen) = self.target(&payload, &target, timeout).await?;
-        let prepared = Prepared::new(&self.config, payload)?;
+        let prepared = Prepared::new(&self.config, &route.topic, payload, msg_id, now)?;
         let tries = Tries::new(most, started, timeout, self.config.send_msg_max_timeout_per_request);
         Ok(Sending { prepared, route, chosen, tries })
     }
@@ -110,9 +111,12 @@ impl Inner {
                 Ok(underway) => self.finish_try(&mut sending.prepared, underway, queue).await,
                 Err(error) => Err(error),
             };
-            let now = Instant::now();
-            let elapsed = now.duration_since(tried.began);
-            self.note(&tried, elapsed, answered.as_ref().map(drop), now);
+            // A clock read that a send which went well does without.
+            let elapsed = match &answered {
+                Ok(_) if self.latency.is_none() => Duration::ZERO,
+                _ => tried.began.elapsed(),
+            };
+            self.note(&tried, elapsed, answered.as_ref().map(drop));
             let verdict = match answered {
                 Ok(result) => self.judge(&mut sending, result),
                 Err(error) => {
@@ -255,7 +259,7 @@ impl Inner {
     }
 
     /// Remembers how a try went for the choice of queues.
-    fn note(self: &Arc<Self>, tried: &Try, elapsed: Duration, outcome: Result<(), &Error>, now: Instant) {
+    fn note(self: &Arc<Self>, tried: &Try, elapsed: Duration, outcome: Result<(), &Error>) {
         let broker = tried.queue.queue.broker_name_shared();
         let ended = match outcome {
             Ok(()) => Ended::Well,
@@ -263,7 +267,7 @@ impl Inner {
             Err(_) => Ended::Refused,
         };
         if let Some(latency) = &self.latency {
-            latency.note(broker, elapsed, ended, now);
+            latency.note(broker, elapsed, ended, tried.began + elapsed);
         }
         match outcome {
             Ok(()) => self.memory.note_success(broker),

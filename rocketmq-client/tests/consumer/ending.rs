@@ -65,6 +65,20 @@ async fn a_shutdown_that_nobody_waits_for_goes_on_and_leaves_no_zombie() {
     again.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_start_that_failed_may_be_tried_again_at_once() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for _ in 0..2 {
+        let consumer = rocketmq_client::DefaultMQPushConsumer::builder("g")
+            .namesrv_addr(nobody.to_string())
+            .instance_name("the same")
+            .subscribe("T", "*")
+            .consume_concurrently(|_, _| std::future::ready(ConsumeSuccess));
+        let error = consumer.start().await.unwrap_err();
+        assert_eq!(error.kind(), rocketmq_client::ErrorKind::NameServerUnreachable, "{error}");
+    }
+}
+
 /// Its instance may live on with others: no broker notices by itself that one consumer is gone.
 #[tokio::test]
 async fn a_consumer_whose_last_handle_is_dropped_says_goodbye_and_commits() {

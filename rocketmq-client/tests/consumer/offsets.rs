@@ -73,3 +73,20 @@ async fn an_offset_moved_backward_waits_for_what_is_held() {
     let pulled = asked.iter().find(|asked| matches!(asked, Asked::Pull { .. }));
     assert_eq!(pulled, Some(&Asked::Pull { queue_id: 0, offset: 3 }));
 }
+
+#[tokio::test]
+async fn a_broker_that_moves_an_offset_nowhere_is_not_asked_in_a_loop() {
+    let (name_server, broker) = one_broker(1).await;
+    broker.decide(|asked| match asked {
+        Asked::Pull { offset, .. } => Reply::OffsetMoved(*offset),
+        _ => Reply::Usual,
+    });
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..4 {
+        broker.asked("for messages", |asked| matches!(asked, Asked::Pull { .. })).await;
+    }
+    assert!(began.elapsed() >= std::time::Duration::from_millis(250), "{:?}", began.elapsed());
+    consumer.shutdown().await;
+}

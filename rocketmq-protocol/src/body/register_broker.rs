@@ -11,6 +11,10 @@ use super::topic_config::{DataVersion, TopicConfig, TopicConfigTable};
 
 /// The largest body that is taken once decompressed: 64 MiB, some 500,000 topics.
 const MAX_PLAIN_BYTES: u64 = 64 * 1024 * 1024;
+/// What any body may grow to.
+const FREE_PLAIN_BYTES: u64 = 1024 * 1024;
+/// How many times its length a larger body may grow to: ten times what topics named by counting do.
+const MAX_RATIO: u64 = 128;
 
 /// A broker's topics. Java: `RegisterBrokerBody`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +63,8 @@ impl RegisterBrokerBody {
     /// and, from 5.0 on, queue mappings, which are not read.
     fn decode_compressed(body: &Bytes) -> Result<Self, RegisterBodyError> {
         let mut plain = Vec::new();
-        flate2::read::ZlibDecoder::new(&body[..]).take(MAX_PLAIN_BYTES).read_to_end(&mut plain)?;
+        let most = (body.len() as u64).saturating_mul(MAX_RATIO).clamp(FREE_PLAIN_BYTES, MAX_PLAIN_BYTES);
+        flate2::read::ZlibDecoder::new(&body[..]).take(most).read_to_end(&mut plain)?;
         let mut rest = &plain[..];
         let data_version: DataVersion = json::from_slice(sized(&mut rest, "data version")?)?;
         let count = rest.try_get_i32().map_err(|_| RegisterBodyError::Truncated("topic count"))?;
@@ -118,6 +123,34 @@ mod tests {
         let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(plain).unwrap();
         encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn a_body_that_grows_beyond_measure_is_cut_and_refused() {
+        let mut plain = Vec::new();
+        push_sized(&mut plain, "{}");
+        let count = 1_000_000u32;
+        plain.extend_from_slice(&count.to_be_bytes());
+        for _ in 0..count {
+            push_sized(&mut plain, "T 4 8 6 SINGLE_TAG");
+        }
+        push_sized(&mut plain, "[]");
+        let body = compressed(&plain);
+        assert!(plain.len() > body.len() * 200, "{} bytes became {}", body.len(), plain.len());
+        assert!(RegisterBrokerBody::decode(&body, true).is_err());
+    }
+
+    #[test]
+    fn a_hundred_thousand_topics_are_taken() {
+        let mut plain = Vec::new();
+        push_sized(&mut plain, "{}");
+        plain.extend_from_slice(&100_000u32.to_be_bytes());
+        for number in 0..100_000 {
+            push_sized(&mut plain, &format!("orders-topic-{number} 8 8 6 SINGLE_TAG"));
+        }
+        push_sized(&mut plain, "[]");
+        let body = RegisterBrokerBody::decode(&compressed(&plain), true).unwrap();
+        assert_eq!(body.topic_config_serialize_wrapper.topic_config_table.len(), 100_000);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! RocketMQ 4.9 leaves out the last `\u{2}`, 5.x keeps it; both are read, the latter is written.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -99,14 +101,18 @@ impl Properties {
     /// Each name once: at its first place, with its last value, as a Java map holds them.
     #[must_use]
     pub fn distinct(&self) -> Vec<(&str, &str)> {
-        let mut seen: Vec<(&str, &str)> = Vec::new();
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for (key, value) in self.iter() {
-            match seen.iter_mut().find(|(known, _)| *known == key) {
-                Some(entry) => entry.1 = value,
-                None => seen.push((key, value)),
+            match places.entry(key) {
+                Entry::Occupied(place) => all[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(all.len());
+                    all.push((key, value));
+                }
             }
         }
-        seen
+        all
     }
 
     /// As a string that has room for so many bytes more.
@@ -404,6 +410,15 @@ mod tests {
         assert_eq!(properties.as_str(), "a\u{1}3\u{2}");
         assert_eq!(properties.remove("a").as_deref(), Some("3"));
         assert!(properties.is_empty());
+    }
+
+    /// 16,000 names fit a record. Looking each up among all before it took seconds.
+    #[test]
+    fn many_names_are_told_apart_in_time_linear_in_their_number() {
+        let text: String = (0..300_000).map(|number| format!("{number}\u{1}v\u{2}")).collect();
+        let properties = Properties::from_wire(text.as_str());
+        assert_eq!(properties.distinct().len(), 300_000);
+        assert_eq!(properties, properties.clone());
     }
 
     #[test]

@@ -91,8 +91,14 @@ impl Inbound {
         self.make_room();
         let free = self.buffer.capacity() - self.buffer.len();
         let read = pin!(stream.read_buf(&mut self.buffer)).poll(cx);
-        if let Poll::Ready(Ok(got)) = read {
-            self.adapt(got, free);
+        match &read {
+            Poll::Ready(Ok(got)) => self.adapt(*got, free),
+            // A peer that is silent keeps no large buffer.
+            _ if self.buffer.is_empty() && self.buffer.capacity() > SMALL_BYTES => {
+                self.buffer = BytesMut::new();
+                self.read_bytes = SMALL_BYTES;
+            }
+            _ => {}
         }
         self.count_held();
         read
@@ -120,7 +126,7 @@ impl Inbound {
 
     /// In steps, so that it costs nothing as long as little is held.
     fn count_held(&mut self) {
-        let bytes = self.buffer.capacity() / SMALL_BYTES * SMALL_BYTES;
+        let bytes = self.buffer.capacity().saturating_sub(1) / SMALL_BYTES * SMALL_BYTES;
         if bytes != self.held.bytes() {
             self.held.resize(bytes);
         }

@@ -19,10 +19,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all connections of a listener may hold together, if nothing else is said: 256 MiB.
 const LISTENER_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 
+/// What one of them may hold, if nothing else is said: 16 MiB. A peer that asks for more has to take some first.
+const ACCEPTED_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
 /// The limits of a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
-    /// The limits of each connection. By default all of them share a budget of 256 MiB.
+    /// The limits of each connection. By default each may hold 16 MiB (`outbound_limit_bytes`), and all of
+    /// them together 256 MiB.
     pub connection: ConnectionConfig,
     /// How many connections there may be at once. Default 10,000. Further ones wait in the system's queue.
     pub max_connections: usize,
@@ -31,7 +35,8 @@ pub struct ListenerConfig {
 impl Default for ListenerConfig {
     fn default() -> Self {
         let budget = Budget::new(LISTENER_BUDGET_BYTES);
-        let connection = ConnectionConfig { budget, ..ConnectionConfig::default() };
+        let outbound_limit_bytes = ACCEPTED_LIMIT_BYTES;
+        let connection = ConnectionConfig { budget, outbound_limit_bytes, ..ConnectionConfig::default() };
         Self { connection, max_connections: 10_000 }
     }
 }

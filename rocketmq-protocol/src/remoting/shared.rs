@@ -130,9 +130,10 @@ impl Shared {
             return;
         }
         core.close_within = within;
-        wake(core);
-        // Nobody else sets it: the session was closed once.
+        // Nobody else sets it: the session was closed once. Under the lock, so that whoever sees the session closed sees
+        // this too.
         let _ = self.closed.set(cause);
+        wake(core);
         wakers.into_iter().for_each(Waker::wake);
     }
 

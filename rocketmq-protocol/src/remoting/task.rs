@@ -171,6 +171,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     fn dispatch(&mut self) -> Result<(), End> {
         let Self { connection, inbound, handler, responses, .. } = self;
         let mut requests = Requests::new(connection, inbound, responses);
+        if requests.peek().is_some() {
+            // Awake already: answers need not wake this task.
+            connection.0.lock().parked = None;
+        }
         while requests.peek().is_some() {
             if guarded(connection, "handle", || handler.handle_all(&mut requests)) {
                 // What the handler left is answered with an error.

@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
 mod name_servers;
+mod silent_broker;
+mod slow_broker;
+mod slow_readers;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
 use rocketmq_protocol::body::route::perm;
@@ -69,10 +70,15 @@ pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Re
     }
 }
 
-/// Answers a pull that was held. It is not held again. If the group has come to want something else meanwhile, that is
+/// Answers a pull that was held. It is not held again. A consumer that takes no answers gets one without messages: those
+/// would only lie in memory, and it will ask for them again. If the group has come to want something else meanwhile, that is
 /// what it gets.
 pub(crate) fn answer_held(context: &Context, held: HeldPull<Ticket>) {
-    let Ticket { plan, responder } = held.ticket;
+    let Ticket { plan, responder, .. } = held.ticket;
+    if responder.connection().must_not_take_on() {
+        let nothing = plan.nothing(context);
+        return answer(context, &plan, nothing, responder);
+    }
     let current = match context.consumers.subscription(&plan.group.name, &plan.topic.name) {
         Subscription::Group { data: Some(data), .. } if !plan.says_what_it_wants => data,
         _ => held.subscription,
@@ -92,11 +98,15 @@ fn hold(
         true => header.suspend_timeout_millis,
         false => i64::try_from(context.config.short_polling_time_mills.as_millis()).unwrap_or(i64::MAX),
     };
+    let Some(held) = responder.connection().budget().try_reserve(plan.held_bytes(&subscription)) else {
+        let nothing = plan.nothing(context);
+        return answer(context, &plan, nothing, responder);
+    };
     let pull = HeldPull {
         from_offset: plan.offset,
         deadline_ms: context.clock.now_ms().saturating_add(timeout_ms),
         subscription,
-        ticket: Ticket { plan, responder },
+        ticket: Ticket { plan, responder, _held: held },
     };
     if let Err(pull) = context.held.hold(context, pull) {
         answer_held(context, *pull);
@@ -134,6 +144,24 @@ impl PullPlan {
         )
     }
 
+    /// What a pull gets for which nothing was looked up: as if nothing were there.
+    fn nothing(&self, context: &Context) -> Pulled {
+        let max_offset = context.store.max_offset(&self.topic.name, self.queue_id);
+        Pulled {
+            status: PullStatus::OffsetOverflowOne,
+            next_begin_offset: self.offset,
+            min_offset: context.store.min_offset(&self.topic.name, self.queue_id),
+            max_offset,
+            body: Bytes::new(),
+        }
+    }
+
+    /// What memory a held pull takes, roughly.
+    fn held_bytes(&self, wants: &SubscriptionData) -> usize {
+        let own = if self.says_what_it_wants { subscription_bytes(wants) } else { 0 };
+        size_of::<HeldPull<Ticket>>() + own
+    }
+
     fn code(&self, pulled: &Pulled) -> ResponseCode {
         match pulled.status {
             PullStatus::Found => ResponseCode::Success,
@@ -150,6 +178,11 @@ impl PullPlan {
             | PullStatus::OffsetTooSmall => ResponseCode::PullOffsetMoved,
         }
     }
+}
+
+fn subscription_bytes(wants: &SubscriptionData) -> usize {
+    let tags: usize = wants.tags_set.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+    size_of::<SubscriptionData>() + wants.sub_string.len() + tags + size_of::<i32>() * wants.code_set.len()
 }
 
 /// The checks of a pull, in Java's order.

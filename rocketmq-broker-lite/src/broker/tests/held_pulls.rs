@@ -1,5 +1,9 @@
 //! Pulls that wait for a message.
 
+use rocketmq_protocol::command::Outgoing;
+use rocketmq_protocol::header::SerializeType;
+use tokio::io::AsyncWriteExt;
+
 use super::*;
 
 /// Starts a pull and returns once the broker holds it.
@@ -125,4 +129,59 @@ async fn no_wake_up_is_missed_between_the_look_and_the_wait() {
     };
     tokio::time::timeout(PATIENCE, async { tokio::join!(sending, receiving) }).await.unwrap();
     broker.broker.shutdown().await;
+}
+
+/// A peer that asks and never reads: the bytes of as many pulls as are wanted.
+async fn ask_and_never_read(broker: &TestBroker, pulls: i32) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(broker.broker.addr()).await.unwrap();
+    let request = waiting_pull("T", 0, 1, "*");
+    for opaque in 0..pulls {
+        let mut bytes = bytes::BytesMut::new();
+        let code = RequestCode::PullMessage.as_i32();
+        let outgoing = Outgoing::request(code, opaque, false, SerializeType::Json);
+        outgoing.encode(&mut bytes, &request, 0).unwrap();
+        stream.write_all(&bytes).await.unwrap();
+    }
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_pulls_of_a_peer_that_never_reads_cost_no_more_than_its_limit_and_come_back() {
+    const LIMIT: usize = 16 * 1024 * 1024;
+    let broker = TestBroker::start().await;
+    let context = Arc::clone(&broker.broker.context);
+    let producer = broker.client().await;
+    producer.send("T", "first", &[]).await;
+    eventually("the answer to the send is out", async || context.memory.used_bytes() == 0).await;
+    let silent = ask_and_never_read(&broker, 1000).await;
+    eventually("the pulls are held", async || context.held.count() == 1000).await;
+    assert!(context.memory.used_bytes() > 100_000, "held pulls are counted");
+    let body = "x".repeat(200_000);
+    producer.send("T", &body, &[]).await;
+    eventually("the pulls are answered", async || {
+        context.held.count() == 0 && context.memory.used_bytes() > LIMIT
+    })
+    .await;
+    producer.send("T", "others are served", &[]).await;
+    assert!(context.memory.used_bytes() < LIMIT + 1_000_000, "{} bytes", context.memory.used_bytes());
+    drop(silent);
+    eventually("the memory comes back", async || context.memory.used_bytes() == 0).await;
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_clients_read_nothing_stops_in_time() {
+    let broker = TestBroker::start().await;
+    let context = Arc::clone(&broker.broker.context);
+    let producer = broker.client().await;
+    producer.send("T", "first", &[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(ask_and_never_read(&broker, 40).await);
+    }
+    eventually("the pulls are held", async || context.held.count() == 800).await;
+    producer.send("T", &"x".repeat(200_000), &[]).await;
+    eventually("the pulls are answered", async || context.held.count() == 0).await;
+    tokio::time::timeout(PATIENCE, broker.broker.shutdown()).await.unwrap();
+    assert_eq!(context.memory.used_bytes(), 0);
 }

@@ -150,6 +150,31 @@ async fn a_batch_lies_in_one_queue_and_each_message_has_its_id() {
     broker.broker.shutdown().await;
 }
 
+/// Properties that come again with each message: 4 KiB of them and a thousand messages would be 4 MiB.
+#[tokio::test]
+async fn a_batch_that_grows_with_its_properties_is_refused_before_it_does() {
+    let broker = TestBroker::with(|config| config.max_message_size = 1 << 20).await;
+    let client = broker.client().await;
+    let long = "x".repeat(4096);
+    let request = SendMessageRequest { batch: Some(true), ..send_request("T", &[("LONG", long.as_str())]) };
+    assert_eq!(client.code_of(&request, batch_of(&["b"; 1000])).await.0, 13);
+    let answer = client.call(&request, batch_of(&["b"; 100])).await;
+    assert_eq!(answer.code(), 0, "{:?}", answer.remark());
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_refused_send_names_region_and_tracing() {
+    let broker = TestBroker::start().await;
+    let client = broker.client().await;
+    let request = SendMessageRequest { queue_id: 99, ..send_request("T", &[]) };
+    let answer = client.call(&request, "x").await;
+    assert_eq!(answer.code(), 1);
+    assert_eq!(answer.field("MSG_REGION").as_deref(), Some("DefaultRegion"));
+    assert_eq!(answer.field("TRACE_ON").as_deref(), Some("true"));
+    broker.broker.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_batch_that_makes_no_sense_stores_nothing() {
     let broker = TestBroker::with(|config| config.max_message_size = 100).await;

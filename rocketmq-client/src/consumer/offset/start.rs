@@ -57,7 +57,8 @@ pub(crate) async fn find(
     let certain = match store.read(queue).await? {
         Found::Committed(committed) => {
             let Committed { offset, at_master } = committed;
-            tracing::info!(%queue, offset, at_master, "consumption begins at the committed offset");
+            let client_id = instance.client_id();
+            tracing::info!(%queue, offset, at_master, %client_id, "consumption begins at the committed offset");
             return Ok((offset, Some(committed)));
         }
         Found::Nothing { certain } => certain,

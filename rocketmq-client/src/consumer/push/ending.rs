@@ -57,6 +57,13 @@ impl Ending {
         }
     }
 
+    /// No broker has heard of the consumer: it is gone at once, and its group may be started again.
+    pub(super) fn unmet(&self) {
+        let gone = std::future::ready(ShutdownReport { abandoned: 0, drained: true });
+        let open = std::mem::replace(&mut *self.state(), State::Begun(gone.boxed().shared()));
+        drop(open);
+    }
+
     fn begin(&self, push: &Arc<Push>, patience: Duration) -> Shared<BoxFuture<'static, ShutdownReport>> {
         let mut state = self.state();
         let begun = match std::mem::replace(&mut *state, State::Changing) {

@@ -36,6 +36,10 @@ use ending::Ending;
 /// Every message that was sent is given to the listener of one member of the group at least once; an offset is committed
 /// only past messages that the listener is done with or the broker has taken back.
 ///
+/// A queue that comes from another member of the group rests for 250 ms before it is consumed: its owner until then ends
+/// its calls and commits what they did, so that next to nothing comes twice when members come and go. A consumer that is
+/// alone in its group begins at once.
+///
 /// Clones share one consumer. Dropping the last one stops it without waiting: nothing more is pulled, calls of the
 /// listener that are under way are cut off at their next await, and what is done with is committed in the background, as
 /// long as the runtime lives. Messages under way come again to another member. Call [`shutdown`](Self::shutdown) to end
@@ -97,9 +101,12 @@ impl DefaultMQPushConsumer {
         let member: Weak<dyn ConsumerMember> = Arc::<GroupCore>::downgrade(&push.core);
         membership.enroll_consumer(member)?;
         let core = Arc::clone(&push.core);
-        // Whatever happens from here on, the ending says goodbye to the brokers.
+        // A caller that stops waiting from here on leaves it to the ending to say goodbye to the brokers.
         let consumer = Self(Arc::new(Handle { ending: Ending::of(membership), push }));
-        core.meet_brokers().await?;
+        if let Err(error) = core.meet_brokers().await {
+            consumer.0.ending.unmet();
+            return Err(error);
+        }
         core.spawn_tasks();
         consumer.0.push.spawn_workers();
         Ok(consumer)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, RemotingError, connect};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,7 @@ use crate::instance::single_flight::SingleFlight;
 
 /// The connections of one client.
 pub(super) struct Connections {
-    slots: DashMap<Arc<str>, Arc<Slot>>,
+    slots: DashMap<Arc<str>, Arc<Slot>, RandomState>,
     /// A crowd makes one connection, and the impatience of one does not keep the others from getting it.
     connecting: SingleFlight<Arc<str>, Result<Arc<Connection>, RemotingError>>,
     connect_timeout: Duration,
@@ -33,7 +34,7 @@ struct Slot {
 impl Connections {
     pub(super) fn new(connect_timeout: Duration, tasks: TaskTracker, stop: CancellationToken) -> Self {
         Self {
-            slots: DashMap::new(),
+            slots: DashMap::default(),
             connecting: SingleFlight::default(),
             connect_timeout,
             tasks,

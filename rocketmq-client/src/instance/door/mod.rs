@@ -18,7 +18,7 @@ use rocketmq_protocol::request::Request;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::error::{Error, Result, SendOutcome};
 use connections::Connections;
@@ -35,6 +35,7 @@ pub(crate) struct Underway {
     response: PendingResponse,
     deadline: Instant,
     timeout: Duration,
+    span: Span,
 }
 
 /// What a peer answered.
@@ -78,12 +79,8 @@ impl Door {
         timeout: Duration,
         accepted: &[ResponseCode],
     ) -> Result<Answer<R::Response>> {
-        async {
-            let underway = self.begin(addr, request, body.clone(), timeout).await?;
-            self.finish(underway, addr, request, body, accepted).await
-        }
-        .instrument(tracing::trace_span!("rpc", addr, request = ?request.code()))
-        .await
+        let underway = self.begin(addr, request, body.clone(), timeout).await?;
+        self.finish(underway, addr, request, body, accepted).await
     }
 
     /// Hands a request to its connection: this waits for the connection and for room, and not for the answer. Requests
@@ -98,11 +95,19 @@ impl Door {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Underway> {
+        let span = tracing::trace_span!("rpc", addr, request = ?request.code());
         let deadline = Instant::now() + timeout;
-        let connection = self.connected_with_room(addr, deadline, timeout).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let ready = self.connections.ready(addr).filter(|connection| connection.has_room());
+        let (connection, left) = match ready {
+            Some(connection) => (connection, timeout),
+            None => {
+                let connecting = self.connected_with_room(addr, deadline, timeout);
+                let connection = connecting.instrument(span.clone()).await?;
+                (connection, deadline.saturating_duration_since(Instant::now()))
+            }
+        };
         let response = connection.begin(request, body, left)?;
-        Ok(Underway { connection, response, deadline, timeout })
+        Ok(Underway { connection, response, deadline, timeout, span })
     }
 
     /// Waits for the answer of a request that was begun.
@@ -114,8 +119,8 @@ impl Door {
         body: Bytes,
         accepted: &[ResponseCode],
     ) -> Result<Answer<R::Response>> {
-        let Underway { connection, response, deadline, timeout } = underway;
-        let mut command = response.await.map_err(|error| of_caller(error, timeout))?;
+        let Underway { connection, response, deadline, timeout, span } = underway;
+        let mut command = response.instrument(span).await.map_err(|error| of_caller(error, timeout))?;
         if command.code() == ResponseCode::GoAway.as_i32() {
             // A 5.x broker that is shutting down says so instead of answering: a new connection may reach another one
             // behind the same address. Whoever says it twice means it.

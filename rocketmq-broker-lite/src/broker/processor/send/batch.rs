@@ -38,6 +38,11 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
             let own = entry.properties.as_str();
             push_encoded(joined, start, own);
             push_encoded(joined, start, &of_batch);
+            // The batch's properties come again with each message: together they may be no more than Java's encoder has
+            // room for.
+            if joined.len() > max_message_size {
+                return Err(store_answer::illegal(max_message_size));
+            }
             ends.push((start, joined.len(), tags_code(noted.tags.or_else(|| note(own).tags))));
         }
         let new_messages: Vec<NewMessage<'_>> = entries
