@@ -56,7 +56,7 @@ enum Command {
     /// - 1,024 in flight, against a peer that answers and stores nothing: at least 1.43 times the echo floor's rate with
     ///   16 in flight (500,000/s where it makes 350,000/s)
     ///
-    /// - allocations and instructions are counted by tests instead: see tests/README.md
+    /// - allocations are counted by a test instead: see tests/README.md
     ///
     /// The real RocketMQ needs Java, NATS needs Go; what is not there is skipped, and said so.
     #[command(verbatim_doc_comment)]

@@ -6,23 +6,22 @@
 pub(crate) mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod config;
-pub(crate) mod config_table;
-pub(crate) mod consumer_manager;
-pub(crate) mod consumer_offset;
+pub(crate) mod delay;
 pub(crate) mod error;
-pub(crate) mod long_polling;
+#[cfg(test)]
+mod layers;
 pub(crate) mod nameserver;
-pub(crate) mod producer_manager;
+pub(crate) mod pull_wait;
 pub(crate) mod registration;
-pub(crate) mod schedule;
-pub(crate) mod send_back;
+pub(crate) mod retry;
+pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod stored_properties;
-pub(crate) mod subscription_group;
+pub(crate) mod tables;
 pub(crate) mod testkit;
-pub(crate) mod topic;
 
 pub use broker::Broker;
 pub use config::{BrokerConfig, ConfigError, FlushDiskType, NamesrvConfig};

@@ -16,7 +16,8 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::topic::TopicTable;
+use crate::server::dispatch::not_supported;
+use crate::tables::topic::TopicTable;
 
 /// How long a connection to a name server may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -240,7 +241,6 @@ struct NoRequests;
 
 impl Handler for NoRequests {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
-        let code = rocketmq_protocol::code::ResponseCode::RequestCodeNotSupported;
-        responder.error(code, format!(" request type {} not supported", request.code()));
+        not_supported(&request).answer(responder);
     }
 }

@@ -8,16 +8,16 @@ use rocketmq_protocol::ByteString;
 use rocketmq_protocol::remoting::{Budget, Connection};
 use rocketmq_protocol::request::NotifyConsumerIdsChanged;
 
-use super::pull_hold::PullHold;
+use crate::clients::consumers::ConsumerManager;
+use crate::clients::producers::ProducerManager;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::consumer_manager::ConsumerManager;
-use crate::consumer_offset::ConsumerOffsets;
-use crate::producer_manager::ProducerManager;
-use crate::schedule::Schedule;
+use crate::delay::schedule::Schedule;
+use crate::pull_wait::wake::PullHold;
 use crate::store::MessageStore;
-use crate::subscription_group::SubscriptionGroupTable;
-use crate::topic::TopicTable;
+use crate::tables::consumer_offset::ConsumerOffsets;
+use crate::tables::subscription_group::SubscriptionGroupTable;
+use crate::tables::topic::TopicTable;
 
 /// Everything a broker knows.
 pub(crate) struct Context {

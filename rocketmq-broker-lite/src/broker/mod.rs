@@ -1,12 +1,11 @@
 //! The broker: takes messages, keeps them, and gives them out.
 
+mod append_task;
 mod context;
 mod dispatch;
+mod jobs;
 mod processor;
-mod pull_hold;
-mod refusal;
 mod start;
-mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +21,7 @@ use self::context::Context;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, check};
 use crate::error::StartError;
+use crate::store::fs::{Fs, OsFs};
 
 /// A running broker.
 ///
@@ -70,8 +70,12 @@ impl Broker {
     }
 
     pub(crate) async fn start_with_clock(config: BrokerConfig, clock: Clock) -> Result<Self, StartError> {
+        Self::start_on(config, clock, Arc::new(OsFs)).await
+    }
+
+    async fn start_on(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -> Result<Self, StartError> {
         check(&config)?;
-        start::start(config, clock).await
+        start::start(config, clock, fs).await
     }
 
     /// Where it listens.
@@ -104,7 +108,7 @@ impl Broker {
         self.leave.cancel();
         self.registrations.close();
         self.registrations.wait().await;
-        self.context.held.close(&self.context);
+        jobs::answer_all_held(&self.context);
         self.listener.shutdown("the broker shuts down").await;
         self.stop.token().cancel();
         self.tasks.close();

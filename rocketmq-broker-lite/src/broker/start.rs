@@ -9,21 +9,24 @@ use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::append_task;
 use super::context::{Context, Place};
 use super::dispatch::Dispatcher;
-use super::pull_hold::PullHold;
-use super::{Broker, tasks};
+use super::{Broker, jobs};
+use crate::clients::consumers::ConsumerManager;
+use crate::clients::producers::ProducerManager;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::consumer_manager::ConsumerManager;
-use crate::consumer_offset::ConsumerOffsets;
+use crate::delay::levels::DelayLevels;
+use crate::delay::schedule::Schedule;
 use crate::error::StartError;
-use crate::producer_manager::ProducerManager;
+use crate::pull_wait::wake::PullHold;
 use crate::registration::{Identity, Registration};
-use crate::schedule::Schedule;
-use crate::store::{DelayLevels, FlushDiskType, MessageStore, StoreConfig, StoreError};
-use crate::subscription_group::SubscriptionGroupTable;
-use crate::topic::{TopicRules, TopicTable};
+use crate::store::fs::Fs;
+use crate::store::{MessageStore, PullLimits, StoreConfig, StoreError};
+use crate::tables::consumer_offset::ConsumerOffsets;
+use crate::tables::subscription_group::SubscriptionGroupTable;
+use crate::tables::topic::{TopicRules, TopicTable};
 
 /// What is read from disk.
 struct Files {
@@ -35,8 +38,8 @@ struct Files {
     schedule: Schedule,
 }
 
-pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, StartError> {
-    let files = open_files(&config, &clock).await?;
+pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -> Result<Broker, StartError> {
+    let files = open_files(&config, &clock, fs).await?;
     let dispatcher = Arc::new(Dispatcher::default());
     let task_tracker = TaskTracker::new();
     let (leave, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -69,8 +72,9 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
         schedule,
         config,
     });
+    append_task::start(&context, &task_tracker, &stop);
     dispatcher.serve(Arc::clone(&context));
-    tasks::start(&context, &task_tracker, &stop);
+    jobs::start(&context, &task_tracker, &stop);
     let stop = stop.drop_guard();
     let registrations = TaskTracker::new();
     let first_attempts =
@@ -83,10 +87,10 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock) -> Result<Broker, 
 }
 
 /// Opens everything on disk, on a thread that may wait for it: recovery takes its time.
-async fn open_files(config: &BrokerConfig, clock: &Clock) -> Result<Files, StartError> {
+async fn open_files(config: &BrokerConfig, clock: &Clock, fs: Arc<dyn Fs>) -> Result<Files, StartError> {
     let path = config.store_path_root_dir.clone();
     let (config, clock) = (config.clone(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || open_files_now(&config, &clock));
+    let opened = tokio::task::spawn_blocking(move || open_files_now(&config, &clock, fs));
     let opened = opened.await.unwrap_or_else(|panic| Err(Box::new(panic)));
     opened.map_err(|source| StartError::Store { path, source })
 }
@@ -94,15 +98,17 @@ async fn open_files(config: &BrokerConfig, clock: &Clock) -> Result<Files, Start
 fn open_files_now(
     config: &BrokerConfig,
     clock: &Clock,
+    fs: Arc<dyn Fs>,
 ) -> Result<Files, Box<dyn std::error::Error + Send + Sync>> {
     let levels = DelayLevels::parse(&config.message_delay_level)?;
     let held = Arc::new(PullHold::default());
     let wakes = Arc::clone(&held);
     // First of all: it locks the directory.
-    let store = MessageStore::open(
+    let store = MessageStore::open_with(
         store_config(config, levels.clone()),
         clock.clone(),
         Box::new(move |arrival| wakes.arrived(arrival)),
+        fs,
     )?;
     let tables = open_tables(config, clock, levels, &store);
     match tables {
@@ -147,10 +153,7 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         root_dir: config.store_path_root_dir.clone(),
         mapped_file_size_commit_log: config.mapped_file_size_commit_log,
         mapped_file_size_consume_queue: config.mapped_file_size_consume_queue,
-        flush_disk_type: match config.flush_disk_type {
-            crate::config::FlushDiskType::AsyncFlush => FlushDiskType::AsyncFlush,
-            crate::config::FlushDiskType::SyncFlush => FlushDiskType::SyncFlush,
-        },
+        flush_disk_type: config.flush_disk_type,
         flush_interval_commit_log: config.flush_interval_commit_log,
         flush_commit_log_least_pages: config.flush_commit_log_least_pages,
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
@@ -159,6 +162,12 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         truncate_damaged_log: config.truncate_damaged_log,
         disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         delay_levels,
+        pull_limits: PullLimits {
+            in_memory_count: config.max_transfer_count_on_message_in_memory,
+            in_memory_bytes: config.max_transfer_bytes_on_message_in_memory,
+            on_disk_count: config.max_transfer_count_on_message_in_disk,
+            on_disk_bytes: config.max_transfer_bytes_on_message_in_disk,
+        },
     }
 }
 

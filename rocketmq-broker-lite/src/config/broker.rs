@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::rule::{Addresses, DelayLevels, Directory, Flag, Flush, Host, Ip, Millis, Name, Seconds, Whole};
 use super::setting::settings;
+use crate::delay::levels::DEFAULT_DELAY_LEVELS;
 
 const JAVA_INT_MAX: i64 = 0x7FFF_FFFF;
 
@@ -232,7 +233,7 @@ impl Default for BrokerConfig {
             mapped_file_size_consume_queue: 6_000_000,
             truncate_damaged_log: false,
             disk_space_warning_level_ratio: 90,
-            message_delay_level: "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
+            message_delay_level: DEFAULT_DELAY_LEVELS.to_owned(),
         }
     }
 }

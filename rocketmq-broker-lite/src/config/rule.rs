@@ -9,7 +9,7 @@ use std::time::Duration;
 use rocketmq_protocol::address;
 
 use super::FlushDiskType;
-use crate::store;
+use crate::delay::levels;
 
 /// The rule of a setting whose value is a `T`.
 pub(super) trait Rule<T> {
@@ -118,7 +118,7 @@ pub(super) struct DelayLevels;
 
 impl Rule<String> for DelayLevels {
     fn read(&self, text: &str) -> Option<String> {
-        store::DelayLevels::parse(text).is_ok().then(|| text.to_owned())
+        levels::DelayLevels::parse(text).is_ok().then(|| text.to_owned())
     }
 
     fn print(&self, value: &String) -> String {

@@ -13,7 +13,7 @@ use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use self::processor::Processor;
+use self::processor::{Dispatcher, Processor};
 use crate::clock::Clock;
 use crate::config::{NamesrvConfig, check};
 use crate::error::StartError;
@@ -66,7 +66,7 @@ impl NameServer {
             max_connections: config.max_connections,
         };
         let addr = config.listen_addr();
-        let handler = Arc::clone(&processor) as Arc<_>;
+        let handler = Arc::new(Dispatcher::new(Arc::clone(&processor)));
         let listener = Listener::bind(addr, limits, handler, tasks.clone())
             .await
             .map_err(|source| StartError::Bind { addr, source })?;

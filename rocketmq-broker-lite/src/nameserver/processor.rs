@@ -1,16 +1,14 @@
 //! What the name server answers: parse, ask the route table, answer.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::{RegisterBodyError, RegisterBrokerBody};
 use rocketmq_protocol::body::topic_config::DataVersion;
 use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::{HeaderError, HeaderFields, NoFields};
 use rocketmq_protocol::remoting::{Connection, Handler, Responder};
 use rocketmq_protocol::request::{
     QueryDataVersionRequest, QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse,
@@ -20,6 +18,9 @@ use tokio::sync::Notify;
 
 use super::route_table::{Registration, RouteTable};
 use crate::clock::Clock;
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request, Table};
+use crate::server::refusal::{FAQ, Refusal};
 
 /// From this version on (V4_9_4) clients are answered in strict JSON.
 const STRICT_JSON_VERSION: i32 = 401;
@@ -66,15 +67,11 @@ impl Processor {
         self.read().cluster_info()
     }
 
-    fn register_broker(
-        &self,
-        request: &RemotingCommand,
-        connection: &Connection,
-    ) -> Answer<RegisterBrokerResponse> {
+    fn register_broker(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Refusal> {
         let header: RegisterBrokerRequest = request.header()?;
         let wanted_crc = header.body_crc32.unwrap_or(0);
         if wanted_crc != 0 && wanted_crc != body_crc32(request.body()) {
-            return Err(Refused::system("crc32 not match"));
+            return Err(Refusal::system("crc32 not match"));
         }
         let body = RegisterBrokerBody::decode(request.body(), header.compressed.unwrap_or(false))?;
         let timeout_ms = header.heartbeat_timeout_millis.and_then(|millis| u64::try_from(millis).ok());
@@ -87,41 +84,41 @@ impl Processor {
             heartbeat_timeout: timeout_ms.map(Duration::from_millis),
             topics: body.topic_config_serialize_wrapper,
         };
-        let master = self.write().register(registration, connection.clone(), self.clock.now_ms());
+        let master = self.write().register(registration, request.connection().clone(), self.clock.now_ms());
         self.registered.notify_waiters();
         let answer = RegisterBrokerResponse {
             ha_server_addr: master.ha_server_addr.map(Into::into),
             master_addr: master.addr.map(Into::into),
         };
-        Ok((answer, Bytes::new()))
+        Ok(Answer::fields(answer))
     }
 
-    fn unregister_broker(&self, request: &RemotingCommand) -> Answer<NoFields> {
+    fn unregister_broker(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Refusal> {
         let header: UnregisterBrokerRequest = request.header()?;
         self.write().unregister(&header.broker_name, &header.broker_addr);
-        Ok((NoFields, Bytes::new()))
+        Ok(Answer::ok())
     }
 
-    fn query_data_version(&self, request: &RemotingCommand) -> Answer<QueryDataVersionResponse> {
+    fn query_data_version(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Refusal> {
         let header: QueryDataVersionRequest = request.header()?;
         let asked: DataVersion = json::from_slice(request.body())?;
         let now_ms = self.clock.now_ms();
         let (changed, known) = self.write().query_data_version(&header.broker_addr, asked, now_ms);
         let body = known.map(|version| json::to_vec(&version)).transpose()?.unwrap_or_default();
-        Ok((QueryDataVersionResponse { changed }, body.into()))
+        Ok(Answer::with(QueryDataVersionResponse { changed }, body))
     }
 
-    fn route_info(&self, request: &RemotingCommand) -> Answer<NoFields> {
+    fn route_info(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Refusal> {
         let header: RouteInfoRequest = request.header()?;
-        let route = self.read().route(&header.topic).ok_or_else(|| Refused::no_route(&header.topic))?;
+        let route = self.read().route(&header.topic).ok_or_else(|| no_route(&header.topic))?;
         let strict =
             request.version() >= STRICT_JSON_VERSION || header.accept_standard_json_only == Some(true);
         let body = if strict { json::to_vec(&route)? } else { json::to_fastjson(&route)? };
-        Ok((NoFields, body.into()))
+        Ok(Answer::body(body))
     }
 
-    fn broker_cluster_info(&self) -> Answer<NoFields> {
-        Ok((NoFields, json::to_fastjson(&self.cluster_info())?.into()))
+    fn broker_cluster_info(self: &Arc<Self>, _: &Request<'_>) -> Result<Answer, Refusal> {
+        Ok(Answer::body(json::to_fastjson(&self.cluster_info())?))
     }
 
     // The table is whole after a panic too: each of its changes is a few insertions and removals that cannot panic.
@@ -134,77 +131,48 @@ impl Processor {
     }
 }
 
-impl Handler for Processor {
+/// What the name server answers.
+const FAMILY: Family<Processor> = &[
+    (RequestCode::RegisterBroker, Processor::register_broker),
+    (RequestCode::UnregisterBroker, Processor::unregister_broker),
+    (RequestCode::QueryDataVersion, Processor::query_data_version),
+    (RequestCode::GetRouteInfoByTopic, Processor::route_info),
+    (RequestCode::GetBrokerClusterInfo, Processor::broker_cluster_info),
+];
+
+/// Where requests and the ends of connections reach the name server.
+pub(super) struct Dispatcher {
+    processor: Arc<Processor>,
+    table: Table<Processor>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(processor: Arc<Processor>) -> Self {
+        Self { processor, table: Table::new(&[FAMILY]) }
+    }
+}
+
+impl Handler for Dispatcher {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
-        let request = &request;
-        match RequestCode::from_i32(request.code()) {
-            Some(RequestCode::RegisterBroker) => {
-                reply(self.register_broker(request, responder.connection()), responder);
-            }
-            Some(RequestCode::UnregisterBroker) => reply(self.unregister_broker(request), responder),
-            Some(RequestCode::QueryDataVersion) => reply(self.query_data_version(request), responder),
-            Some(RequestCode::GetRouteInfoByTopic) => reply(self.route_info(request), responder),
-            Some(RequestCode::GetBrokerClusterInfo) => reply(self.broker_cluster_info(), responder),
-            _ => {
-                let remark = format!(" request type {} not supported", request.code());
-                responder.error(ResponseCode::RequestCodeNotSupported, remark);
-            }
-        }
+        self.table.serve(&self.processor, &request, responder);
     }
 
     /// A broker whose connection ends is gone at once.
     fn disconnected(&self, connection: &Connection, cause: &str) {
-        for addr in self.write().connection_closed(connection) {
+        for addr in self.processor.write().connection_closed(connection) {
             tracing::info!(%addr, cause, "the broker's connection ended: it is forgotten");
         }
     }
 }
 
-/// The header and the body of a good answer, or why there is none.
-type Answer<H> = Result<(H, Bytes), Refused>;
-
-fn reply(answer: Answer<impl HeaderFields>, responder: Responder) {
-    match answer {
-        Ok((header, body)) => responder.success(&header, body),
-        Err(refused) => responder.error(refused.code, refused.remark),
-    }
+/// Java's words.
+fn no_route(topic: &str) -> Refusal {
+    let remark = format!("No topic route info in name server for the topic: {topic}{FAQ}");
+    Refusal::new(ResponseCode::TopicNotExist, remark)
 }
 
-/// An answer that says no.
-struct Refused {
-    code: ResponseCode,
-    remark: String,
-}
-
-impl Refused {
-    fn system(remark: impl ToString) -> Self {
-        Self { code: ResponseCode::SystemError, remark: remark.to_string() }
-    }
-
-    /// Java's words.
-    fn no_route(topic: &str) -> Self {
-        let remark = format!(
-            "No topic route info in name server for the topic: {topic}\n\
-             See http://rocketmq.apache.org/docs/faq/ for further details."
-        );
-        Self { code: ResponseCode::TopicNotExist, remark }
-    }
-}
-
-impl From<HeaderError> for Refused {
-    fn from(error: HeaderError) -> Self {
-        Self::system(error)
-    }
-}
-
-impl From<RegisterBodyError> for Refused {
+impl From<RegisterBodyError> for Refusal {
     fn from(error: RegisterBodyError) -> Self {
-        Self::system(error)
-    }
-}
-
-impl From<serde_json::Error> for Refused {
-    fn from(error: serde_json::Error) -> Self {
         Self::system(error)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! There is one writer at a time. It writes behind the published end, then moves that end; readers look only before it.
 
+use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_BLANK};
 
 use super::StoreError;
+use super::append::NextOffsets;
 use super::dir::StoreDir;
-use super::segment::{FileQueue, Segment, len_i64};
+use super::segment::{FileQueue, Segment};
 
 /// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
 /// that the file system knows already, and need not wait for its journal too.
@@ -30,6 +32,7 @@ pub(super) struct CommitLog {
 }
 
 /// Who holds this may append.
+#[derive(Default)]
 pub(super) struct Writer {
     /// Where the next record goes.
     end: i64,
@@ -37,6 +40,8 @@ pub(super) struct Writer {
     segment: Option<Arc<Segment>>,
     /// The file was written as zeros up to this place.
     zeroed: i64,
+    /// What each queue's next message gets.
+    pub(super) next_offsets: NextOffsets,
     /// Nothing is taken any more.
     pub(super) closed: bool,
 }
@@ -63,7 +68,7 @@ impl CommitLog {
     ) -> Result<Self, StoreError> {
         Ok(Self {
             files: FileQueue::load(store, dir, file_size, torn_from)?,
-            writer: Mutex::new(Writer { end: 0, segment: None, zeroed: 0, closed: false }),
+            writer: Mutex::new(Writer::default()),
             published: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             last_timestamp: AtomicI64::new(0),
@@ -112,50 +117,60 @@ impl CommitLog {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place where `size` bytes of records go. Ends the present file if they do not fit; makes the next one.
+    /// Writes records behind the last one, all at once, and lets readers see them. They must leave room for a blank in
+    /// the present file; if that is over with them, the blank is written, too.
     ///
     /// # Errors
-    /// A file cannot be made or written.
-    pub(super) fn reserve(&self, writer: &mut Writer, size: usize) -> Result<i64, StoreError> {
-        let needed = i64::try_from(size.saturating_add(BLANK_BYTES)).unwrap_or(i64::MAX);
-        if let Some(segment) = &writer.segment {
-            let remaining = segment.start + self.file_size() - writer.end;
-            if needed <= remaining {
-                return Ok(writer.end);
-            }
-            segment.write(&blank(remaining), (writer.end - segment.start).cast_unsigned())?;
-            writer.end += remaining;
-            // Should the next file not come into being, this one is over nevertheless.
-            writer.segment = None;
-        }
-        writer.segment = Some(self.files.find_or_create(writer.end)?);
-        writer.zeroed = writer.end;
-        // After a start the present file is only known from here on; it may lack the room.
-        self.reserve(writer, size)
-    }
-
-    /// Writes records at their reserved place and lets readers see them.
-    ///
-    /// # Errors
-    /// The file cannot be written. Then [`take_back`](Self::take_back) must take away what was, before more is appended.
+    /// A file cannot be made or written. Then [`take_back`](Self::take_back) must take away what was, before more is
+    /// appended.
     pub(super) fn write(
         &self,
         writer: &mut Writer,
-        records: &[u8],
+        records: &[IoSlice<'_>],
+        ends_file: bool,
         timestamp: i64,
     ) -> Result<(), StoreError> {
-        let Some(segment) = &writer.segment else { return Err(StoreError::NotFound(writer.end)) };
-        let end = writer.end + len_i64(records);
+        let segment = self.present_file(writer)?;
+        let file_end = segment.start + self.file_size();
+        let len: usize = records.iter().map(|part| part.len()).sum();
+        let end = writer.end + i64::try_from(len).unwrap_or(i64::MAX);
+        let at = (writer.end - segment.start).cast_unsigned();
+        if ends_file {
+            let blank = blank(file_end - end);
+            let with_blank: Vec<_> = records.iter().copied().chain([IoSlice::new(&blank)]).collect();
+            segment.write_parts(&with_blank, at)?;
+            writer.end = file_end;
+            writer.segment = None;
+        } else {
+            self.zero_ahead(writer, &segment, end)?;
+            segment.write_parts(records, at)?;
+            writer.end = end;
+        }
+        if len > 0 {
+            self.last_timestamp.store(timestamp, Ordering::Release);
+            self.published.store(end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The file where the next record goes, made if it is not there.
+    fn present_file(&self, writer: &mut Writer) -> Result<Arc<Segment>, StoreError> {
+        if let Some(segment) = &writer.segment {
+            return Ok(Arc::clone(segment));
+        }
+        let segment = self.files.find_or_create(writer.end)?;
+        writer.zeroed = writer.end;
+        writer.segment = Some(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    fn zero_ahead(&self, writer: &mut Writer, segment: &Segment, end: i64) -> Result<(), StoreError> {
         if self.zeroes_ahead && end > writer.zeroed {
             let limit = (end + ZERO_AHEAD_BYTES).min(segment.start + self.file_size());
             let zeros = vec![0; usize::try_from(limit - end).unwrap_or_default()];
             segment.write(&zeros, (end - segment.start).cast_unsigned())?;
             writer.zeroed = limit;
         }
-        segment.write(records, (writer.end - segment.start).cast_unsigned())?;
-        writer.end = end;
-        self.last_timestamp.store(timestamp, Ordering::Release);
-        self.published.store(end, Ordering::Release);
         Ok(())
     }
 

@@ -3,17 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::DelayLevels;
-
-/// When a message counts as stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum FlushDiskType {
-    /// When the kernel has it: it survives the end of the process, not that of the machine.
-    #[default]
-    AsyncFlush,
-    /// When the disk has it.
-    SyncFlush,
-}
+use crate::config::FlushDiskType;
+use crate::delay::levels::DelayLevels;
 
 /// How a store works. `Default` is what Java's broker does.
 #[derive(Clone, Debug)]
@@ -46,6 +37,8 @@ pub(crate) struct StoreConfig {
     pub(crate) disk_space_warning_level_ratio: u32,
     /// What the delay levels mean.
     pub(crate) delay_levels: DelayLevels,
+    /// The most of one pull.
+    pub(crate) pull_limits: PullLimits,
 }
 
 impl Default for StoreConfig {
@@ -63,6 +56,26 @@ impl Default for StoreConfig {
             truncate_damaged_log: false,
             disk_space_warning_level_ratio: 90,
             delay_levels: DelayLevels::default(),
+            pull_limits: PullLimits::default(),
         }
+    }
+}
+
+/// The most that one pull brings, whatever it asks for; its first message may be longer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PullLimits {
+    /// Of messages that are likely in the page cache (`maxTransferCountOnMessageInMemory`). Default 32.
+    pub(crate) in_memory_count: usize,
+    /// Their bytes (`maxTransferBytesOnMessageInMemory`). Default 256 KiB.
+    pub(crate) in_memory_bytes: usize,
+    /// Of messages that must come from the disk (`maxTransferCountOnMessageInDisk`). Default 8.
+    pub(crate) on_disk_count: usize,
+    /// Their bytes (`maxTransferBytesOnMessageInDisk`). Default 64 KiB.
+    pub(crate) on_disk_bytes: usize,
+}
+
+impl Default for PullLimits {
+    fn default() -> Self {
+        Self { in_memory_count: 32, in_memory_bytes: 256 << 10, on_disk_count: 8, on_disk_bytes: 64 << 10 }
     }
 }

@@ -5,7 +5,7 @@ use rocketmq_protocol::message::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPA
 use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::{SCHEDULE_TOPIC, SysFlag, names, string_hash};
 
-use super::DelayLevels;
+use crate::delay::levels::DelayLevels;
 
 /// What Java adds to the store time for a level that it does not know.
 const UNKNOWN_LEVEL_DELAY_MS: i64 = 1000;

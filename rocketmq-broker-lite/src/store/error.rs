@@ -32,6 +32,9 @@ pub(crate) enum StoreError {
     /// The topic cannot be a directory's name; nothing was stored.
     #[error("the topic {0:?} cannot be stored")]
     BadTopic(String),
+    /// A write hangs, or too much waits to be written; nothing was stored.
+    #[error("too much waits to be written")]
+    Busy,
     /// The store was closed.
     #[error("the store is shut down")]
     ShutDown,

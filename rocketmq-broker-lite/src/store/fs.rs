@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -15,6 +15,9 @@ use rustix::buffer::spare_capacity;
 
 use super::StoreError;
 use super::lock::DirectoryLock;
+
+/// The most parts of one write (the system's limit is 1,024).
+const MAX_PARTS: usize = 1024;
 
 /// A file system.
 pub(crate) trait Fs: fmt::Debug + Send + Sync {
@@ -70,6 +73,9 @@ pub(crate) trait FsFile: Send + Sync {
 
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `parts`, one behind the other, in one call if the system takes that many.
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
 
     /// Waits until the disk has the file's data and its length.
     fn sync_data(&self) -> io::Result<()>;
@@ -191,6 +197,14 @@ impl FsFile for File {
         self.write_all_at(bytes, offset)
     }
 
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut offset = offset;
+        for parts in parts.chunks(MAX_PARTS) {
+            offset = write_some_parts(self, parts, offset)?;
+        }
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
     }
@@ -198,4 +212,36 @@ impl FsFile for File {
     fn set_len(&self, len: u64) -> io::Result<()> {
         File::set_len(self, len)
     }
+}
+
+/// Writes at most [`MAX_PARTS`] parts. Returns the place behind them.
+fn write_some_parts(file: &File, parts: &[IoSlice<'_>], offset: u64) -> io::Result<u64> {
+    let end = offset + parts.iter().map(|part| part.len() as u64).sum::<u64>();
+    let mut owned;
+    let (mut parts, mut offset) = (parts, offset);
+    if let [only] = parts {
+        file.write_all_at(only, offset)?;
+        return Ok(end);
+    }
+    while offset < end {
+        match rustix::io::pwritev(file, parts, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                owned = behind(parts, written);
+                parts = &owned;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(end)
+}
+
+/// What is left of parts of which some bytes were written.
+fn behind<'a>(parts: &[IoSlice<'a>], written: usize) -> Vec<IoSlice<'a>> {
+    let mut left = parts.to_vec();
+    let mut rest = &mut left[..];
+    IoSlice::advance_slices(&mut rest, written);
+    rest.to_vec()
 }

@@ -21,10 +21,11 @@ mod commit_log;
 mod config;
 mod consume_queue;
 mod damage;
-mod delay_levels;
 mod dir;
 mod dispatch;
 mod error;
+#[cfg(test)]
+pub(crate) mod faulty_fs;
 mod flush;
 pub(crate) mod fs;
 mod lock;
@@ -49,16 +50,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use append::Pipeline;
+pub(crate) use append::{AppendDone, Leader, Submission};
 use checkpoint::Checkpoint;
 use commit_log::CommitLog;
-pub(crate) use config::{FlushDiskType, StoreConfig};
+pub(crate) use config::{PullLimits, StoreConfig};
 pub(crate) use consume_queue::QueueEntry;
-pub(crate) use delay_levels::DelayLevels;
 pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;
-use fs::{Fs, FsLock, OsFs};
+use fs::{Fs, FsLock};
 pub(crate) use message::{Appended, Arrival, NewMessage};
 use pull::Pull;
 pub(crate) use pull::{PullStatus, Pulled};
@@ -67,6 +69,7 @@ use recovery::Recovery;
 use room::Room;
 
 use crate::clock::Clock;
+use crate::config::FlushDiskType;
 
 /// How long a table's save waits for the log.
 const SAFE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,6 +99,7 @@ struct Inner {
     dir: StoreDir,
     log: CommitLog,
     queues: QueueTable,
+    pipeline: Pipeline,
     flusher: Flusher,
     room: Room,
     /// A sync of a consume queue failed: what the disk has of it is unknown until the next start.
@@ -106,28 +110,31 @@ struct Inner {
 }
 
 impl MessageStore {
-    /// Opens a directory, and makes it if it is missing: locks it, recovers, and starts the flush threads.
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`] if another store has it; [`StoreError::Damaged`] or [`StoreError::Io`] for files that
-    /// cannot be used.
+    /// [`open_with`](Self::open_with) the operating system's files.
+    #[cfg(test)]
     pub(crate) fn open(
         config: StoreConfig,
         clock: Clock,
         arrivals: Arrivals,
     ) -> Result<Arc<Self>, StoreError> {
-        Self::open_with(config, clock, arrivals, Arc::new(OsFs))
+        Self::open_with(config, clock, arrivals, Arc::new(fs::OsFs))
     }
 
-    fn open_with(
+    /// Opens a directory, and makes it if it is missing: locks it, recovers, and starts the store's threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another store has it; [`StoreError::Damaged`] or [`StoreError::Io`] for files that
+    /// cannot be used.
+    pub(crate) fn open_with(
         config: StoreConfig,
         clock: Clock,
         arrivals: Arrivals,
         fs: Arc<dyn Fs>,
     ) -> Result<Arc<Self>, StoreError> {
         let inner = Self::recover(config, clock, arrivals, fs)?;
-        let threads = Mutex::new(Some(flush::start(&inner)?));
-        Ok(Arc::new(Self { inner, threads }))
+        let mut threads = flush::start(&inner)?;
+        threads.push(append::start(&inner)?);
+        Ok(Arc::new(Self { inner, threads: Mutex::new(Some(threads)) }))
     }
 
     /// A store whose caller does what the flush threads would do.
@@ -185,6 +192,7 @@ impl MessageStore {
             dir,
             log,
             queues,
+            pipeline: Pipeline::default(),
             flusher: Flusher::default(),
             room,
             queues_unknown: AtomicBool::new(false),
@@ -206,19 +214,45 @@ impl MessageStore {
     /// # Errors
     /// The message breaks a limit, or the store is closed or failed.
     pub(crate) fn append(&self, message: NewMessage<'_>) -> Result<Appended, StoreError> {
-        let mut appended = [Appended::default()];
-        append::append(&self.inner, &[message], &mut appended)?;
-        Ok(appended[0])
+        let appended = append::append(&self.inner, &[message])?;
+        Ok(appended.first().copied().unwrap_or_default())
     }
 
     /// Stores messages of one queue under consecutive offsets, all or none.
     ///
     /// # Errors
     /// A message breaks a limit, all together are too long for one file of the log, or the store is closed or failed.
+    #[cfg(test)]
     pub(crate) fn append_batch(&self, messages: &[NewMessage<'_>]) -> Result<Vec<Appended>, StoreError> {
-        let mut appended = vec![Appended::default(); messages.len()];
-        append::append(&self.inner, messages, &mut appended)?;
-        Ok(appended)
+        append::append(&self.inner, messages)
+    }
+
+    /// Encodes messages of one queue, to be stored under consecutive offsets, all or none, with what else is submitted.
+    ///
+    /// # Errors
+    /// A message breaks a limit, all together are too long for one file of the log, or the store failed. Then nothing is
+    /// added.
+    pub(crate) fn encode(
+        &self,
+        messages: &[NewMessage<'_>],
+        submission: &mut Submission,
+    ) -> Result<(), StoreError> {
+        submission.encode(&self.inner, messages)
+    }
+
+    /// Stores all of a submission and calls `done` once, when that was written or refused. Waits for no write.
+    pub(crate) fn submit(&self, submission: Submission, done: AppendDone) {
+        append::submit(&self.inner, submission, done);
+    }
+
+    /// Says who leads while writes are quick: who calls [`lead`](Self::lead) soon after each [`Leader::wake`].
+    pub(crate) fn lead_by(&self, leader: Box<dyn Leader>) {
+        self.inner.pipeline.lead_by(leader);
+    }
+
+    /// Writes what was submitted, as much as goes at once, unless another does so. Waits for the page cache.
+    pub(crate) fn lead(&self) {
+        append::lead_once(&self.inner);
     }
 
     /// Calls `done` once: when the disk has the log up to `end_offset`, when `timeout` is over, or when the store fails
@@ -244,8 +278,7 @@ impl MessageStore {
     }
 
     /// Reads messages from `offset` on, as many as are there and wanted: at most `max_messages` and `max_bytes` (but the
-    /// first is never too long), and no more than 32 messages and 256 KiB, or 8 and 64 KiB where they must come from the
-    /// disk. `wants` is asked with the tags code of each.
+    /// first is never too long), and no more than [`PullLimits`] allows. `wants` is asked with the tags code of each.
     ///
     /// Where a file cannot be read the status is [`PullStatus::OffsetFoundNull`] and the next offset the one asked for.
     pub(crate) fn pull(
@@ -259,7 +292,8 @@ impl MessageStore {
     ) -> Pulled {
         let queue = self.inner.queues.find(topic, queue_id);
         let cached_bytes = self.inner.cached_log_bytes();
-        let pull = Pull { offset, max_messages, max_bytes, wants, cached_bytes };
+        let limits = self.inner.config.pull_limits;
+        let pull = Pull { offset, max_messages, max_bytes, limits, wants, cached_bytes };
         pull.run(&self.inner.log, queue.as_deref())
     }
 
@@ -358,6 +392,7 @@ impl MessageStore {
     fn stop_threads(&self) -> bool {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let running = threads.is_some();
+        self.inner.pipeline.stop();
         self.inner.flusher.stop();
         for handle in threads.take().into_iter().flatten() {
             // The last owner may have been in a callback, on a thread that cannot wait for itself.

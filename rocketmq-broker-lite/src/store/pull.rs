@@ -5,18 +5,10 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::StoreError;
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::{PullLimits, StoreError};
 
-/// The most messages of one pull where they are likely in the page cache (`maxTransferCountOnMessageInMemory`).
-const MAX_COUNT_IN_MEMORY: usize = 32;
-/// Their most bytes (`maxTransferBytesOnMessageInMemory`).
-const MAX_BYTES_IN_MEMORY: usize = 256 << 10;
-/// The most messages where they must come from the disk (`maxTransferCountOnMessageInDisk`).
-const MAX_COUNT_ON_DISK: usize = 8;
-/// Their most bytes (`maxTransferBytesOnMessageInDisk`).
-const MAX_BYTES_ON_DISK: usize = 64 << 10;
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
 const MAX_SCANNED_BYTES: usize = 16_000;
 /// A longer record's size is compared with its unit's before it is read.
@@ -86,6 +78,8 @@ pub(super) struct Pull<'a> {
     pub(super) max_messages: usize,
     /// The most bytes; the first message may be longer.
     pub(super) max_bytes: usize,
+    /// The most of any pull.
+    pub(super) limits: PullLimits,
     /// Tells by its unit's tags code whether a message is wanted.
     pub(super) wants: &'a dyn Fn(i64) -> bool,
     /// Records farther than this from the log's end must come from the disk.
@@ -227,9 +221,10 @@ impl<'a> Scan<'a> {
             return false;
         }
         let on_disk = self.log_end.saturating_sub(physical_offset) > self.pull.cached_bytes;
+        let limits = &self.pull.limits;
         let (max_count, max_bytes) = match on_disk {
-            true => (MAX_COUNT_ON_DISK, MAX_BYTES_ON_DISK),
-            false => (MAX_COUNT_IN_MEMORY, MAX_BYTES_IN_MEMORY),
+            true => (limits.on_disk_count, limits.on_disk_bytes),
+            false => (limits.in_memory_count, limits.in_memory_bytes),
         };
         self.count >= self.pull.max_messages.min(max_count)
             || self.bytes.saturating_add(size) > self.pull.max_bytes.min(max_bytes)

@@ -21,7 +21,8 @@ use super::damage::Damage;
 use super::dispatch::{is_queued, is_storable_topic, tags_code};
 use super::log_reader::LogReader;
 use super::queue_table::QueueTable;
-use super::{DelayLevels, StoreDir, StoreError};
+use super::{StoreDir, StoreError};
+use crate::delay::levels::DelayLevels;
 
 /// After a clean end this many files are checked.
 const CHECKED_FILES: i64 = 3;

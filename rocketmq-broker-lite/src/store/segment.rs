@@ -3,7 +3,7 @@
 //! Each file's name is the place of its first byte, as 20 digits. A file has its full size from the start; what was
 //! not written yet is a hole.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,6 +41,11 @@ impl Segment {
     /// Writes at a place counted from the file's first byte.
     pub(super) fn write(&self, bytes: &[u8], at: u64) -> Result<(), StoreError> {
         self.file()?.write_at(bytes, at).map_err(StoreError::io("write", &self.path))
+    }
+
+    /// Writes parts one behind the other, at once.
+    pub(super) fn write_parts(&self, parts: &[IoSlice<'_>], at: u64) -> Result<(), StoreError> {
+        self.file()?.write_parts_at(parts, at).map_err(StoreError::io("write", &self.path))
     }
 
     /// Makes a hole of everything from a place on, and waits until the disk has it so.

@@ -241,6 +241,11 @@ impl GroupCore {
         futures_util::future::join_all(held.iter().map(|queue| self.offsets.commit(queue))).await;
     }
 
+    async fn tell_again(&self) {
+        let held = self.held_queues();
+        futures_util::future::join_all(held.iter().map(|queue| self.offsets.tell_again(queue))).await;
+    }
+
     /// By the clock, and when there is a reason. A commit that has begun is not cut off: the broker might handle it after
     /// a later one.
     async fn commit_by_the_clock(&self) {
@@ -249,7 +254,7 @@ impl GroupCore {
                 biased;
                 () = self.stop.cancelled() => return,
                 () = self.commit_wanted.notified() => {}
-                () = tokio::time::sleep(self.config.persist_consumer_offset_interval) => {}
+                () = tokio::time::sleep(self.config.persist_consumer_offset_interval) => self.tell_again().await,
             }
             self.commit_all().await;
         }

@@ -43,6 +43,8 @@ struct Held {
     /// Whether `next_offset` is to be committed: it is not what the broker knew from the start.
     moved: bool,
     committed: Option<Committed>,
+    /// Whether that is only what we told a broker, once.
+    told_once: bool,
     revoked: bool,
     next_call: u64,
 }
@@ -324,7 +326,16 @@ impl ProcessQueue {
 
     /// A broker was told.
     pub(crate) fn set_committed(&self, committed: Committed) {
-        self.held().committed = Some(committed);
+        let mut held = self.held();
+        held.told_once = held.committed.is_none_or(|known| known.offset != committed.offset);
+        held.committed = Some(committed);
+    }
+
+    /// The offset that a broker was told once, while the queue is still ours.
+    pub(crate) fn told_once(&self) -> Option<i64> {
+        let held = self.held();
+        let committed = held.committed.filter(|_| held.told_once && !held.revoked);
+        committed.map(|committed| committed.offset)
     }
 
     // --- the end ------------------------------------------------------------------------------------------------
@@ -506,6 +517,22 @@ mod tests {
         let queue = queue();
         queue.begin(7, None);
         assert_eq!(queue.uncommitted(true), Some(7));
+    }
+
+    #[test]
+    fn an_offset_is_told_once_until_it_is_told_again_or_the_queue_is_given_up() {
+        let queue = queue();
+        queue.begin(7, Some(Committed { offset: 7, at_master: true }));
+        assert_eq!(queue.told_once(), None, "the broker knew it");
+        for offset in [8, 9] {
+            queue.set_committed(Committed { offset, at_master: true });
+            assert_eq!(queue.told_once(), Some(offset));
+        }
+        queue.set_committed(Committed { offset: 9, at_master: true });
+        assert_eq!(queue.told_once(), None);
+        queue.set_committed(Committed { offset: 10, at_master: true });
+        queue.revoke();
+        assert_eq!(queue.told_once(), None, "the next owner may be further");
     }
 
     #[test]

@@ -10,11 +10,14 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::route::MASTER_ID;
 use rocketmq_protocol::request::{HeartbeatRequest, UnregisterClientRequest};
 
+use super::supervise::guarded_async;
 use super::{ClientInstance, supervised};
 
 /// After an early refresh the next one waits at least this long: a broker that is down must not be asked after in a
 /// loop.
 const REFRESH_PAUSE: Duration = Duration::from_millis(500);
+/// How long a start, or an end, waits for the answers of brokers that it can do without.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// Java's clients name this group of their own in every heartbeat.
 const INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
 
@@ -56,13 +59,27 @@ impl ClientInstance {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.heartbeat() => {}
+                () = self.heartbeat_to_all() => {}
             }
         }
     }
 
-    /// Tells every broker in use what this client produces and consumes; slaves only if it consumes.
-    pub(crate) async fn heartbeat(&self) {
+    /// Tells every broker in use what this client produces and consumes; slaves only if it consumes. Returns once all have
+    /// answered, or have had a moment for it: those that take longer hold up nobody.
+    pub(crate) async fn heartbeat(self: &Arc<Self>) {
+        let (this, stop) = (Arc::clone(self), self.stop.clone());
+        let beating = self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                // A panic is logged there.
+                _ = guarded_async("a heartbeat", this.heartbeat_to_all()) => {}
+            }
+        });
+        let _ = tokio::time::timeout(HEARD_WITHIN, beating).await;
+    }
+
+    async fn heartbeat_to_all(&self) {
         let data = self.heartbeat_data();
         let Ok(body) = json::to_vec(&data).map(Bytes::from) else { return };
         let consumes = !data.consumer_data_set.is_empty();
@@ -91,18 +108,15 @@ impl ClientInstance {
         }
     }
 
-    /// Tells every broker in use that a group of this client is gone.
-    pub(crate) async fn unregister(&self, producer_group: Option<&str>, consumer_group: Option<&str>) {
-        self.unregister_within(producer_group, consumer_group, self.api_timeout()).await;
-    }
-
-    /// The same; each broker has `timeout` to answer.
-    pub(crate) async fn unregister_within(
+    /// Tells every broker in use that a group of this client is gone. Each has a moment to answer, or `patience` if that is
+    /// longer; the connection's end tells it too.
+    pub(crate) async fn unregister(
         &self,
         producer_group: Option<&str>,
         consumer_group: Option<&str>,
-        timeout: Duration,
+        patience: Duration,
     ) {
+        let timeout = self.api_timeout().min(HEARD_WITHIN).max(patience);
         let request = UnregisterClientRequest {
             client_id: self.client_id.clone(),
             producer_group: producer_group.map(Into::into),

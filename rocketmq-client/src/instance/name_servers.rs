@@ -1,16 +1,21 @@
-//! Asking the name servers: the one that answered last is asked first, the others follow in turn. One that hangs costs its
-//! share of the time once, not every question.
+//! Asking the name servers: the one that answered last is asked first, the others follow in turn. One that hangs costs a
+//! head start once, not every question.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::request::Request;
 use tokio::time::Instant;
 
 use super::door::{Answer, Door};
 use crate::error::{Error, ErrorKind, Result};
+
+/// How long a name server may take before the next one is asked too.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The configured name servers.
 #[derive(Debug)]
@@ -26,8 +31,8 @@ impl NameServers {
         Self { addresses, current }
     }
 
-    /// Asks one name server after the other until one answers, whatever the answer's code; any code but those accepted is
-    /// an error. What is left of `timeout` is divided over those that are still to be asked.
+    /// Asks one name server, and the next one as soon as it fails or its head start is over, until one answers, whatever
+    /// the answer's code; any code but those accepted is an error. Each has what is left of `timeout`.
     pub(super) async fn call<R: Request>(
         &self,
         door: &Door,
@@ -35,25 +40,39 @@ impl NameServers {
         timeout: Duration,
         accepted: &[ResponseCode],
     ) -> Result<Answer<R::Response>> {
-        let count = self.addresses.len();
         let deadline = Instant::now() + timeout;
-        let start = self.current.load(Ordering::Relaxed);
-        let mut failures = Vec::new();
-        for step in 0..count {
-            let index = start.wrapping_add(step) % count;
-            // Before it is asked: should it hang, then whoever asks meanwhile, or after this caller has gone away, begins
-            // with the next one.
-            self.move_on(index);
-            let share = deadline.saturating_duration_since(Instant::now()) / share_count(count - step);
-            match door.call_accepting(&self.addresses[index], request, Bytes::new(), share, accepted).await {
-                Err(error) if error.kind() != ErrorKind::Broker => failures.push(error),
-                answered => {
-                    self.current.store(index, Ordering::Relaxed);
-                    return answered;
-                }
+        let mut to_ask = self.in_turn();
+        let (mut asked, mut failures) = (FuturesUnordered::new(), Vec::new());
+        loop {
+            if let Some(index) = to_ask.next() {
+                // Before it is asked: should it hang, then whoever asks meanwhile, or after this caller has gone away,
+                // begins with the next one.
+                self.move_on(index);
+                let left = deadline.saturating_duration_since(Instant::now());
+                let answer =
+                    door.call_accepting(&self.addresses[index], request, Bytes::new(), left, accepted);
+                asked.push(answer.map(move |answered| (index, answered)));
+            }
+            let head_start = tokio::time::sleep(HEAD_START);
+            tokio::select! {
+                biased;
+                answered = asked.next() => match answered {
+                    Some((_, Err(error))) if error.kind() != ErrorKind::Broker => failures.push(error),
+                    Some((index, answered)) => {
+                        self.current.store(index, Ordering::Relaxed);
+                        return answered;
+                    }
+                    None => return Err(self.unreachable(failures)),
+                },
+                () = head_start, if to_ask.len() > 0 => {}
             }
         }
-        Err(self.unreachable(failures))
+    }
+
+    /// Each once, beginning with the one that answered last.
+    fn in_turn(&self) -> impl ExactSizeIterator<Item = usize> + use<> {
+        let (start, count) = (self.current.load(Ordering::Relaxed), self.addresses.len());
+        (0..count).map(move |step| start.wrapping_add(step) % count)
     }
 
     /// All addresses, for messages.
@@ -80,8 +99,4 @@ impl NameServers {
             None => error,
         }
     }
-}
-
-fn share_count(servers: usize) -> u32 {
-    u32::try_from(servers).unwrap_or(u32::MAX)
 }

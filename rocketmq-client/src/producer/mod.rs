@@ -13,6 +13,7 @@ mod tries;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::{MessageQueue, SendResult};
@@ -272,11 +273,11 @@ impl Inner {
         self.stop.cancel();
         membership.resign();
         // A broker reads its connection in order: once it has answered the goodbye, it has all one-way sends before it.
-        let mut patience = self.instance.api_timeout();
-        if self.sent_oneway.load(Ordering::Relaxed) {
-            patience = patience.max(deadline.saturating_duration_since(Instant::now()));
-        }
-        membership.unregister_within(Some(&self.config.producer_group), None, patience).await;
+        let patience = match self.sent_oneway.load(Ordering::Relaxed) {
+            true => deadline.saturating_duration_since(Instant::now()),
+            false => Duration::ZERO,
+        };
+        membership.unregister(Some(&self.config.producer_group), None, patience).await;
         membership.leave().await;
     }
 

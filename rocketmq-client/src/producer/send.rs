@@ -82,7 +82,7 @@ impl Inner {
         let mut began = Instant::now();
         let pause = sending.tries.pause_before(queue.queue.broker_name(), began);
         if !pause.is_zero() {
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.0))).await;
+            Box::pin(tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.0)))).await;
             began = Instant::now();
             // The route may have changed meanwhile.
             if let Some(route) = self.instance.routes().get(&sending.prepared.header.topic) {
@@ -131,7 +131,8 @@ impl Inner {
                 Verdict::Again if self.stop.is_cancelled() => {
                     return sending.tries.cut_off(&sending.prepared.header.topic);
                 }
-                Verdict::Again => next = self.begin_try(&mut sending).await,
+                // Boxed, as all that is rare on a send's way: its future is moved whole, and stays small.
+                Verdict::Again => next = Box::pin(self.begin_try(&mut sending)).await,
             }
         }
         sending.tries.finish(&sending.prepared.header.topic, Instant::now())
@@ -171,7 +172,7 @@ impl Inner {
         let topic = message.topic_shared();
         let route = match self.instance.routes().get(topic) {
             Some(route) => route,
-            None => self.find_route(topic, timeout).await?,
+            None => Box::pin(self.find_route(topic, timeout)).await?,
         };
         let chosen = match target {
             Target::Any if route.publish.is_empty() => return Err(self.no_queue(topic)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,12 +31,29 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What a broker was asked, of the things that tests look at. Offsets are those of topic `T`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Asked {
-    Offset { queue_id: i32 },
-    Commit { queue_id: i32, offset: i64 },
-    Pull { queue_id: i32, offset: i64 },
-    SendBack { physical_offset: i64, delay_level: i32 },
-    Send { sys_flag: i32, body: Bytes },
-    Members,
+    Offset {
+        queue_id: i32,
+    },
+    Commit {
+        queue_id: i32,
+        offset: i64,
+    },
+    Pull {
+        queue_id: i32,
+        offset: i64,
+    },
+    SendBack {
+        physical_offset: i64,
+        delay_level: i32,
+    },
+    Send {
+        sys_flag: i32,
+        body: Bytes,
+    },
+    /// Who is in the group: so many are.
+    Members {
+        count: usize,
+    },
     Unregister,
 }
 
@@ -44,6 +61,8 @@ pub(crate) enum Asked {
 pub(crate) enum Reply {
     Usual,
     Silence,
+    /// What it would do by itself, that much later.
+    Late(Duration),
     Refuse(ResponseCode),
     /// To a pull: the offset is out of range, go on there.
     OffsetMoved(i64),
@@ -60,6 +79,7 @@ pub(crate) struct FakeBroker {
 }
 
 struct State {
+    this: Weak<State>,
     table: Mutex<Table>,
     decide: Mutex<Decide>,
     asked: mpsc::UnboundedSender<Asked>,
@@ -92,6 +112,13 @@ impl Handler for State {
         match reply {
             Reply::Usual => self.answer(&request, responder),
             Reply::Silence => responder.forget(),
+            Reply::Late(by) => {
+                let state = self.this.upgrade().unwrap();
+                tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    state.answer(&request, responder);
+                });
+            }
             Reply::Refuse(code) => responder.error(code, "as the test wants it"),
             Reply::OffsetMoved(next) => {
                 let code = ResponseCode::PullOffsetMoved.as_i32();
@@ -127,7 +154,9 @@ impl State {
                 let header: SendMessageRequest = request.header().unwrap();
                 Some(Asked::Send { sys_flag: header.sys_flag, body: request.body().clone() })
             }
-            RequestCode::GetConsumerListByGroup => Some(Asked::Members),
+            RequestCode::GetConsumerListByGroup => {
+                Some(Asked::Members { count: self.table.lock().unwrap().members.len() })
+            }
             RequestCode::UnregisterClient => Some(Asked::Unregister),
             _ => None,
         }
@@ -206,7 +235,8 @@ fn bounds(next_begin_offset: i64) -> PullMessageResponse {
 impl FakeBroker {
     pub(crate) async fn start() -> Self {
         let (sender, asked) = mpsc::unbounded_channel();
-        let state = Arc::new(State {
+        let state = Arc::new_cyclic(|this| State {
+            this: this.clone(),
             table: Mutex::default(),
             decide: Mutex::new(Box::new(|_| Reply::Usual)),
             asked: sender,
@@ -321,6 +351,19 @@ impl FakeNameServer {
             .consume_from_where(ConsumeFromWhere::FirstOffset)
             .subscribe("T", "*")
     }
+}
+
+/// Accepts connections and does nothing with them.
+pub(crate) async fn hanging_peer() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            taken.push(connection);
+        }
+    });
+    addr
 }
 
 /// One broker that is a cluster.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
 use tokio::sync::Semaphore;
 
-use crate::broker::{Asked, Inbox, PATIENCE, one_broker};
+use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, PATIENCE, hanging_peer, one_broker};
 
 fn is_unregister(asked: &Asked) -> bool {
     *asked == Asked::Unregister
@@ -31,6 +31,27 @@ async fn a_shutdown_commits_before_the_group_learns_of_it() {
     let left = asked.iter().position(is_unregister);
     assert!(commit.is_some() && commit < left, "{asked:?}");
     assert_eq!(consumer.shutdown().await, report, "every call reports the same");
+}
+
+/// However long an answer may take: a broker that says nothing is left a moment to say it.
+#[tokio::test]
+async fn a_hanging_broker_holds_up_neither_a_start_nor_a_shutdown() {
+    let (broker, hanging) = (FakeBroker::start().await, hanging_peer().await);
+    let brokers: [(_, &[_]); 2] = [("a", &[(0, broker.addr)]), ("b", &[(0, hanging)])];
+    let name_server = FakeNameServer::start(1, &brokers).await;
+    broker.has(0, 0..3);
+    let mut inbox = Inbox::new();
+    let pass = inbox.passer();
+    let listener = move |messages: Vec<_>, _| {
+        pass(&messages);
+        std::future::ready(ConsumeSuccess)
+    };
+    let builder = name_server.consumer().mq_client_api_timeout(10 * PATIENCE);
+    let consumer = builder.consume_concurrently(listener).start();
+    let consumer = tokio::time::timeout(PATIENCE / 3, consumer).await.expect("the start waits").unwrap();
+    inbox.next(3).await;
+    tokio::time::timeout(PATIENCE / 3, consumer.shutdown()).await.expect("the shutdown waits");
+    broker.committed(0, 3).await;
 }
 
 #[tokio::test]

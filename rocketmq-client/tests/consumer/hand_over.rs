@@ -45,9 +45,11 @@ async fn who_gives_a_queue_up_lets_its_calls_end_and_commits_what_they_did() {
     });
     let consumer = consumer.start().await.unwrap();
     assert_eq!(inbox.next(2).await, ["0:0", "1:0"]);
-    broker.rest().await;
+    for _ in 0..2 {
+        broker.asked("where it begins", |asked| matches!(asked, Asked::Commit { offset: 0, .. })).await;
+    }
     broker.joined_by("zzz");
-    broker.asked("who is in the group now", |asked| *asked == Asked::Members).await;
+    broker.asked("who is in the group now", |asked| *asked == Asked::Members { count: 2 }).await;
     gate.add_permits(1);
     broker.committed(1, 1).await;
     assert_eq!(consumer.assignment().iter().filter(|queue| queue.topic() == "T").count(), 1);

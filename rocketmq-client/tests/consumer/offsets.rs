@@ -1,6 +1,7 @@
 //! Which offsets are committed, and what a broker's correction changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
 use rocketmq_client::ConsumeFromWhere;
@@ -16,6 +17,48 @@ async fn a_new_group_commits_where_it_begins_before_any_message_comes() {
     let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
     broker.committed(0, MAX_OFFSET).await;
     consumer.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_first_commit_of_a_topic_is_answered_before_others_follow() {
+    const ANSWER_TAKES: Duration = Duration::from_millis(200);
+    let (name_server, broker) = one_broker(4).await;
+    let first: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let seen = Arc::clone(&first);
+    broker.decide(move |asked| match asked {
+        Asked::Commit { .. } => match *seen.lock().unwrap() {
+            Some(at) => {
+                assert!(at.elapsed() >= ANSWER_TAKES, "4.9 loses one of two first commits at once");
+                Reply::Usual
+            }
+            ref mut first => {
+                *first = Some(Instant::now());
+                Reply::Late(ANSWER_TAKES)
+            }
+        },
+        _ => Reply::Usual,
+    });
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().consume_from_where(ConsumeFromWhere::LastOffset);
+    let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
+    for _ in 0..4 {
+        broker.asked("a commit", |asked| matches!(asked, Asked::Commit { .. })).await;
+    }
+    consumer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_forgot_an_offset_is_told_again() {
+    let (name_server, broker) = one_broker(1).await;
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().persist_consumer_offset_interval(Duration::from_millis(20));
+    let consumer = consumer.consume_from_where(ConsumeFromWhere::LastOffset);
+    let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
+    broker.committed(0, MAX_OFFSET).await;
+    broker.committed(0, MAX_OFFSET).await;
+    consumer.shutdown().await;
+    let commits = broker.rest().await.into_iter().filter(|asked| matches!(asked, Asked::Commit { .. }));
+    assert_eq!(commits.count(), 0, "twice is enough");
 }
 
 /// Five messages are held by a listener that waits; the broker answers the next pull as if it had lost the rest.

@@ -29,6 +29,17 @@ async fn one_way_sends_before_a_shutdown_all_arrive_at_a_slow_broker() {
     assert_eq!(broker.received().len(), SENDS);
 }
 
+/// However long an answer may take: a broker that says nothing is left a moment to say it.
+#[tokio::test]
+async fn a_hanging_broker_does_not_hold_up_a_shutdown() {
+    let broker = FakeBroker::start("a").await;
+    let name_server = FakeNameServer::start(&[&broker]).await;
+    let producer = name_server.producer().mq_client_api_timeout(10 * PATIENCE).start().await.unwrap();
+    producer.send(message()).await.unwrap();
+    broker.freeze(true);
+    tokio::time::timeout(PATIENCE / 3, producer.shutdown()).await.expect("the shutdown waits");
+}
+
 #[tokio::test]
 async fn shutdown_waits_for_the_sends_of_other_handles() {
     let broker = FakeBroker::start("a").await;

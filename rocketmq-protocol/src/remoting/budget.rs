@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 const LEAST_SHARE_BYTES: usize = 64 * 1024;
 /// As many members share a budget at the least, so that a single one cannot fill it.
 const LEAST_MEMBERS: usize = 8;
+/// A budget of which more than one part in so many is taken is crowded: with a listener's 256 MiB that is 32 MiB.
+const CROWDED_FROM: usize = 8;
 
 /// A limit for bytes that are held on behalf of peers. Clones are handles to the same budget.
 ///
@@ -76,6 +78,11 @@ impl Budget {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.used_bytes() >= self.0.limit_bytes
+    }
+
+    /// True if more than an eighth is taken: then it is worth asking where the rest comes from.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.used_bytes() > self.0.limit_bytes / CROWDED_FROM
     }
 
     /// Takes that many bytes until the guard is dropped, if this budget and those above have room for them.
@@ -208,6 +215,16 @@ mod tests {
         assert!(!modest.is_over_share(), "a thousand bytes are within its share");
         greedy.release(1 << 20);
         assert!(!greedy.is_over_share());
+    }
+
+    #[test]
+    fn a_budget_is_crowded_from_an_eighth_on() {
+        let budget = Budget::new(800);
+        budget.charge(100);
+        assert!(!budget.is_crowded());
+        budget.charge(1);
+        assert!(budget.is_crowded());
+        assert!(!Budget::unlimited().is_crowded());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! wake the task only if it sleeps; a caller that goes away leaves nothing half-written behind. What may be held on behalf
 //! of peers is limited by a [`Budget`].
 
+mod apart;
 mod budget;
 mod config;
 mod connect;

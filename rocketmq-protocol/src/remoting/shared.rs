@@ -107,6 +107,7 @@ impl Shared {
         }
         let body_bytes = body.len();
         let encode = |out: &mut BytesMut| response.encode(out, fields, body_bytes);
+        core.queue.apart = self.config.budget.is_crowded();
         // What the peer takes is not known; the length field is the limit.
         let limit_bytes = usize::MAX;
         let bytes =

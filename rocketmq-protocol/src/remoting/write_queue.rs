@@ -5,10 +5,15 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::apart::set_apart;
+
 /// Bodies up to this size are copied behind their header: cheaper than a slice of their own in a vectored write.
 const COPY_BODY_BYTES: usize = 16 * 1024;
+/// A buffer that has reached this size becomes a chunk, and the next one begins: a buffer that grew on would be copied each
+/// time it does, and the allocator would ask the system for its pages each time anew.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back once it is written.
-const KEEP_BUFFER_BYTES: usize = 256 * 1024;
+const KEEP_BUFFER_BYTES: usize = 2 * CHUNK_BYTES;
 /// At most this many slices go into one vectored write (the system's limit is 1,024).
 pub(super) const MAX_SLICES: usize = 64;
 
@@ -42,6 +47,8 @@ pub(super) struct WriteQueue {
     tail_written: usize,
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// What is queued from now on may wait long: it is kept apart from the allocator's memory.
+    pub(super) apart: bool,
 }
 
 #[derive(Debug)]
@@ -73,11 +80,13 @@ impl WriteQueue {
         }
         if body.len() <= COPY_BODY_BYTES {
             self.tail.extend_from_slice(&body);
+            if self.tail.len() >= CHUNK_BYTES {
+                self.cut_tail();
+                self.tail.reserve(CHUNK_BYTES + COPY_BODY_BYTES);
+            }
         } else {
-            let mut head = self.tail.split().freeze();
-            head.advance(std::mem::take(&mut self.tail_written));
-            self.chunks.push_back(head);
-            self.chunks.push_back(body);
+            self.cut_tail();
+            self.push_chunk(body);
         }
         self.frames.push_back(Frame { bytes, oneway });
         self.bytes += bytes;
@@ -125,6 +134,20 @@ impl WriteQueue {
             frames: self.frames.len(),
             oneway_requests: self.frames.iter().filter(|frame| frame.oneway).count(),
         }
+    }
+
+    fn cut_tail(&mut self) {
+        let mut head = self.tail.split().freeze();
+        head.advance(std::mem::take(&mut self.tail_written));
+        self.push_chunk(head);
+    }
+
+    fn push_chunk(&mut self, chunk: Bytes) {
+        self.chunks.push_back(if self.apart && chunk.len() > COPY_BODY_BYTES {
+            set_apart(chunk)
+        } else {
+            chunk
+        });
     }
 
     fn advance_frames(&mut self, mut written: usize) {
@@ -215,6 +238,7 @@ mod tests {
             let mut sizes = sizes.into_iter().cycle();
             for (index, (head, body)) in bodies.into_iter().enumerate() {
                 let fill = u8::try_from(index % 251).unwrap();
+                queue.apart = index % 4 > 1;
                 push(&mut queue, &vec![fill; head], vec![fill; body], false);
                 wanted.extend(vec![fill; head + body]);
                 if index % 3 == 0 {

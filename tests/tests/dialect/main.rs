@@ -21,6 +21,9 @@ use table::{Release, Table};
 
 /// How many cases are tried at the same time.
 const AT_ONCE: usize = 16;
+/// How often a real broker is asked again what it answered otherwise than recorded. A few of its answers are chance: it
+/// goes through sets in the order of identity hashes, and builds filters in the background.
+const REAL_TRIES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_and_headers_are_taken_as_the_real_ones_take_them() {
@@ -39,8 +42,20 @@ async fn bodies_and_headers_are_taken_as_the_real_ones_take_them() {
         }
     }
     let release = if mq.as_embedded().is_some() { Release::Ours } else { probe.release() };
+    let recording = std::env::var_os("ROCKETMQ_DIALECT_RECORD").is_some();
+    if release != Release::Ours && !recording {
+        for (case, outcome) in &mut outcomes {
+            let wanted = table.wanted(case, release);
+            for _ in 0..REAL_TRIES {
+                if *outcome == wanted {
+                    break;
+                }
+                *outcome = tests::within("the end of a case", probe.outcome(case)).await;
+            }
+        }
+    }
     mq.stop().await;
-    if std::env::var_os("ROCKETMQ_DIALECT_RECORD").is_some() {
+    if recording {
         table.record(release, &outcomes);
         table.write();
         return;

@@ -1,28 +1,34 @@
 //! Clients come, live and go: codes 34, 35 and 46.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::{ConsumerData, HeartbeatData};
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::subscription::{SubscriptionData, UNVERSIONED};
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::NoFields;
+use rocketmq_protocol::code::RequestCode;
 use rocketmq_protocol::message::retry_topic;
-use rocketmq_protocol::remoting::{Connection, Responder};
+use rocketmq_protocol::remoting::Connection;
 use rocketmq_protocol::request::{CheckClientConfigRequest, UnregisterClientRequest};
 
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
-use crate::consumer_manager::ClientInfo;
-use crate::topic::unit_flag;
+use crate::clients::consumers::ClientInfo;
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
+use crate::tables::topic::unit_flag;
+
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[
+    (RequestCode::HeartBeat, heartbeat),
+    (RequestCode::UnregisterClient, unregister),
+    (RequestCode::CheckClientConfig, check_config),
+];
 
 /// A client lives, and says what it produces and consumes.
-pub(crate) fn heartbeat(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let heartbeat: HeartbeatData = match json::from_slice(request.body()) {
-        Ok(heartbeat) => heartbeat,
-        Err(error) => return Refusal::bad_body(&error).answer(responder),
-    };
+fn heartbeat(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let heartbeat: HeartbeatData =
+        json::from_slice(request.body()).map_err(|error| Refusal::bad_body(&error))?;
     let client = ClientInfo {
         client_id: ByteString::from(heartbeat.client_id),
         language: request.language(),
@@ -30,12 +36,12 @@ pub(crate) fn heartbeat(context: &Context, request: &RemotingCommand, responder:
         last_seen_ms: context.clock.now_ms(),
     };
     for consumer in heartbeat.consumer_data_set {
-        register_consumer(context, consumer, responder.connection(), client.clone());
+        register_consumer(context, consumer, request.connection(), client.clone());
     }
     for producer in heartbeat.producer_data_set {
-        context.producers.heartbeat(producer.group_name, responder.connection(), client.clone());
+        context.producers.heartbeat(producer.group_name, request.connection(), client.clone());
     }
-    responder.success(&NoFields, Bytes::new());
+    Ok(Answer::ok())
 }
 
 fn register_consumer(
@@ -61,38 +67,33 @@ fn register_consumer(
 }
 
 /// A client leaves its groups.
-pub(crate) fn unregister(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header: UnregisterClientRequest = match request.header() {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
+fn unregister(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: UnregisterClientRequest = request.header()?;
     if let Some(group) = header.producer_group {
-        context.producers.leave(&group, responder.connection());
+        context.producers.leave(&group, request.connection());
     }
     if let Some(group) = header.consumer_group {
-        context.consumers.leave(&group, responder.connection());
+        context.consumers.leave(&group, request.connection());
         if context.groups.find(&group).is_none_or(|group| group.config.notify_consumer_ids_changed_enable) {
             context.notify_consumers(&group);
         }
     }
-    responder.success(&NoFields, Bytes::new());
+    Ok(Answer::ok())
 }
 
 /// Whether this broker takes a subscription: those by tag only.
-pub(crate) fn check_config(request: &RemotingCommand, responder: Responder) {
-    let asked: CheckClientConfigRequest = match json::from_slice::<Option<_>>(request.body()) {
-        Ok(asked) => asked.unwrap_or_default(),
-        Err(error) => return Refusal::bad_body(&error).answer(responder),
-    };
-    if asked.subscription_data.is_tag_type() {
-        responder.success(&NoFields, Bytes::new());
-    } else {
-        no_such_filter(&asked.subscription_data.expression_type).answer(responder);
+fn check_config(_: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let asked: Option<CheckClientConfigRequest> =
+        json::from_slice(request.body()).map_err(|error| Refusal::bad_body(&error))?;
+    let asked = asked.unwrap_or_default().subscription_data;
+    if !asked.is_tag_type() {
+        return Err(no_such_filter(&asked.expression_type));
     }
+    Ok(Answer::ok())
 }
 
 /// What Java answers while `enablePropertyFilter` is false.
 pub(crate) fn no_such_filter(expression_type: &str) -> Refusal {
     let remark = format!("The broker does not support consumer to filter message by {expression_type}");
-    Refusal::new(ResponseCode::SystemError, remark)
+    Refusal::system(remark)
 }

@@ -1,42 +1,40 @@
 //! A group's members and offsets: codes 38, 14 and 15.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use rocketmq_protocol::body::consumer_list::ConsumerList;
 use rocketmq_protocol::body::json;
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::NoFields;
-use rocketmq_protocol::remoting::Responder;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::request::{
     ConsumerListRequest, OffsetResponse, QueryConsumerOffsetRequest, UpdateConsumerOffsetRequest,
 };
 
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
+
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[
+    (RequestCode::GetConsumerListByGroup, list),
+    (RequestCode::QueryConsumerOffset, query_offset),
+    (RequestCode::UpdateConsumerOffset, update_offset),
+];
 
 /// The members of a group.
-pub(crate) fn list(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header: ConsumerListRequest = match request.header() {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
+fn list(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: ConsumerListRequest = request.header()?;
     let members = ConsumerList { consumer_id_list: context.consumers.client_ids(&header.consumer_group) };
-    match json::to_vec(&members) {
-        Ok(body) if !members.consumer_id_list.is_empty() => responder.success(&NoFields, body.into()),
-        _ => {
-            let remark = format!("no consumer for this group, {}", header.consumer_group);
-            Refusal::new(ResponseCode::SystemError, remark).answer(responder);
-        }
+    if members.consumer_id_list.is_empty() {
+        return Err(Refusal::system(format!("no consumer for this group, {}", header.consumer_group)));
     }
+    Ok(Answer::body(json::to_vec(&members)?))
 }
 
 /// A group's offset in a queue. A group that has none starts at 0 as long as the queue's first message is there and in
 /// memory; else the consumer is to decide.
-pub(crate) fn query_offset(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header: QueryConsumerOffsetRequest = match request.header() {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
+fn query_offset(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: QueryConsumerOffsetRequest = request.header()?;
     let QueryConsumerOffsetRequest { consumer_group, topic, queue_id, set_zero_if_not_found, .. } = header;
     let committed = context.offsets.query(&consumer_group, &topic, queue_id).filter(|offset| *offset >= 0);
     let zero = || {
@@ -44,24 +42,17 @@ pub(crate) fn query_offset(context: &Context, request: &RemotingCommand, respond
             && context.store.min_offset(&topic, queue_id) <= 0
             && context.store.is_in_memory(&topic, queue_id, 0)
     };
-    match committed.or_else(|| zero().then_some(0)) {
-        Some(offset) => responder.success(&OffsetResponse { offset }, Bytes::new()),
-        None => {
-            let remark = "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first";
-            Refusal::new(ResponseCode::QueryNotFound, remark).answer(responder);
-        }
-    }
+    let offset = committed.or_else(|| zero().then_some(0)).ok_or_else(|| {
+        let remark = "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first";
+        Refusal::new(ResponseCode::QueryNotFound, remark)
+    })?;
+    Ok(Answer::fields(OffsetResponse { offset }))
 }
 
 /// Commits a group's offset in a queue.
-pub(crate) fn update_offset(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header: UpdateConsumerOffsetRequest = match request.header() {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
+fn update_offset(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: UpdateConsumerOffsetRequest = request.header()?;
     let UpdateConsumerOffsetRequest { consumer_group, topic, queue_id, commit_offset, .. } = header;
-    match context.offsets.commit(&consumer_group, &topic, queue_id, commit_offset) {
-        Ok(()) => responder.success(&NoFields, Bytes::new()),
-        Err(error) => Refusal::new(ResponseCode::SystemError, error.to_string()).answer(responder),
-    }
+    context.offsets.commit(&consumer_group, &topic, queue_id, commit_offset).map_err(Refusal::system)?;
+    Ok(Answer::ok())
 }

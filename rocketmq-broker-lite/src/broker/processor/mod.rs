@@ -1,10 +1,17 @@
 //! The processors, one file a family of requests: they parse, call and answer, and hold no state.
 
-pub(crate) mod client;
-pub(crate) mod consumer;
+mod client;
+mod consumer;
 mod offset_moved;
 pub(crate) mod pull;
-pub(crate) mod queue_offset;
+mod queue_offset;
 pub(crate) mod send;
-pub(crate) mod send_back;
+mod send_back;
 mod store_answer;
+
+use super::context::Context;
+use crate::server::dispatch::Family;
+
+/// All that a broker answers, but for sends, which are taken together: see [`send::Sends`].
+pub(crate) const FAMILIES: &[Family<Context>] =
+    &[client::FAMILY, consumer::FAMILY, pull::FAMILY, queue_offset::FAMILY, send_back::FAMILY];

@@ -4,11 +4,11 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::message::{MessageQueue, SysFlag, names};
 use serde::Serialize;
 
-use super::pull::PullPlan;
 use crate::broker::context::Context;
-use crate::store::NewMessage;
+use crate::pull_wait::plan::PullPlan;
+use crate::store::{Appended, NewMessage, StoreError, Submission};
 use crate::stored_properties::{push, tags_code};
-use crate::topic::OFFSET_MOVED_TOPIC;
+use crate::tables::topic::OFFSET_MOVED_TOPIC;
 
 /// Java: `OffsetMovedEvent`.
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ pub(crate) fn record(context: &Context, plan: &PullPlan, offset_new: i64) {
     let mut properties = String::new();
     push(&mut properties, names::KEYS, group);
     push(&mut properties, names::TAGS, group);
-    let stored = context.store.append(NewMessage {
+    let message = NewMessage {
         topic: &topic.name,
         queue_id: 0,
         flag: 0,
@@ -54,7 +54,15 @@ pub(crate) fn record(context: &Context, plan: &PullPlan, offset_new: i64) {
         body: &body,
         properties: &properties,
         tags_code: tags_code(Some(group)),
-    });
+    };
+    let mut submission = Submission::default();
+    match context.store.encode(&[message], &mut submission) {
+        Ok(()) => context.store.submit(submission, Box::new(|stored| stored.outcomes().for_each(warn))),
+        Err(error) => warn(Err(&error)),
+    }
+}
+
+fn warn(stored: Result<&[Appended], &StoreError>) {
     if let Err(error) = stored {
         tracing::warn!(%error, "the event of a moved offset is not stored");
     }

@@ -2,118 +2,103 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::heartbeat::MessageModel;
 use rocketmq_protocol::body::route::perm;
 use rocketmq_protocol::body::subscription::{
     EXPRESSION_TYPE_SQL92, EXPRESSION_TYPE_TAG, SUBSCRIBE_ALL, SubscriptionData,
 };
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::remoting::Responder;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
+use rocketmq_protocol::remoting::Connection;
 use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_sys_flag};
 
 use super::client::no_such_filter;
 use super::offset_moved;
 use crate::broker::context::Context;
-use crate::broker::pull_hold::Ticket;
-use crate::broker::refusal::{FAQ, Refusal};
-use crate::consumer_manager::Subscription;
-use crate::long_polling::HeldPull;
+use crate::clients::consumers::Subscription;
+use crate::pull_wait::held::HeldPull;
+use crate::pull_wait::plan::PullPlan;
+use crate::pull_wait::wake::{NotHeld, Ticket};
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::{FAQ, Refusal};
 use crate::store::{PullStatus, Pulled};
-use crate::subscription_group::SubscriptionGroup;
-use crate::topic::Topic;
+use crate::tables::subscription_group::SubscriptionGroup;
+use crate::tables::topic::Topic;
 
 /// The broker to pull from next: this one, the master.
 const MASTER_ID: i64 = 0;
 
-/// A pull that passed every check. It holds nothing of the frame that brought it.
-pub(crate) struct PullPlan {
-    /// Who pulls.
-    pub(crate) group: Arc<SubscriptionGroup>,
-    /// From which topic.
-    pub(crate) topic: Arc<Topic>,
-    /// From which queue.
-    pub(crate) queue_id: i32,
-    /// From which offset on.
-    pub(crate) offset: i64,
-    /// How many messages at the most.
-    max_messages: usize,
-    /// How many bytes at the most.
-    max_bytes: usize,
-    /// The request itself said what it wants; else the group's heartbeats do.
-    says_what_it_wants: bool,
-}
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[(RequestCode::PullMessage, pull)];
 
 /// Answers a pull, or holds it until there is something to answer.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let checked = request.header().map_err(Refusal::from).and_then(|header: PullMessageRequest| {
-        check(context, &header, &responder).map(|(plan, wants)| (header, plan, wants))
-    });
-    let (header, plan, wants) = match checked {
-        Ok(checked) => checked,
-        Err(refusal) => return refusal.answer(responder),
-    };
+fn pull(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: PullMessageRequest = request.header()?;
+    let (plan, wants) = check(context, &header, request.connection())?;
     // A consumer that has not consumed anything yet has no offset to commit.
     if header.sys_flag & pull_sys_flag::COMMIT_OFFSET != 0 && header.commit_offset >= 0 {
         // Both names have passed the checks.
         let _ =
             context.offsets.commit(&plan.group.name, &plan.topic.name, header.queue_id, header.commit_offset);
     }
-    let pulled = plan.pull(context, &wants);
-    let code = plan.code(&pulled);
-    if code == ResponseCode::PullNotFound && header.sys_flag & pull_sys_flag::SUSPEND != 0 {
-        hold(context, &header, plan, wants, responder);
+    let pulled = plan.pull(&context.store, &wants);
+    if plan.code(&pulled) == ResponseCode::PullNotFound && header.sys_flag & pull_sys_flag::SUSPEND != 0 {
+        hold(context, request.connection(), &header, plan, wants)
     } else {
-        answer(context, &plan, pulled, responder);
+        Ok(answer(context, &plan, pulled))
     }
 }
 
-/// Answers a pull that was held. It is not held again. A consumer that takes no answers gets one without messages: those
-/// would only lie in memory, and it will ask for them again. If the group has come to want something else meanwhile, that is
-/// what it gets.
+/// Answers a pull that was held. It is not held again. A consumer that takes no answers is told to pause: messages would
+/// only lie in memory. If the group has come to want something else meanwhile, that is what it gets.
 pub(crate) fn answer_held(context: &Context, held: HeldPull<Ticket>) {
     let Ticket { plan, responder, .. } = held.ticket;
     if responder.connection().must_not_take_on() {
-        let nothing = plan.nothing(context);
-        return answer(context, &plan, nothing, responder);
+        return busy("the consumer does not take its answers").answer(responder);
     }
     let current = match context.consumers.subscription(&plan.group.name, &plan.topic.name) {
         Subscription::Group { data: Some(data), .. } if !plan.says_what_it_wants => data,
         _ => held.subscription,
     };
-    let pulled = plan.pull(context, &current);
-    answer(context, &plan, pulled, responder);
+    let pulled = plan.pull(&context.store, &current);
+    answer(context, &plan, pulled).send(responder);
 }
 
 fn hold(
-    context: &Context,
+    context: &Arc<Context>,
+    connection: &Connection,
     header: &PullMessageRequest,
     plan: PullPlan,
     subscription: Arc<SubscriptionData>,
-    responder: Responder,
-) {
+) -> Result<Answer, Refusal> {
     let timeout_ms = match context.config.long_polling_enable {
         true => header.suspend_timeout_millis,
         false => i64::try_from(context.config.short_polling_time_mills.as_millis()).unwrap_or(i64::MAX),
     };
-    let Some(held) = responder.connection().budget().try_reserve(plan.held_bytes(&subscription)) else {
-        let nothing = plan.nothing(context);
-        return answer(context, &plan, nothing, responder);
-    };
-    let pull = HeldPull {
-        from_offset: plan.offset,
-        deadline_ms: context.clock.now_ms().saturating_add(timeout_ms),
-        subscription,
-        ticket: Ticket { plan, responder, _held: held },
-    };
-    if let Err(pull) = context.held.hold(context, pull) {
-        answer_held(context, *pull);
-    }
+    let bytes = size_of::<HeldPull<Ticket>>() + plan.subscription_bytes(&subscription);
+    let held = connection.budget().try_reserve(bytes);
+    let held = held.ok_or_else(|| busy("too many bytes are held for this consumer"))?;
+    let deadline_ms = context.clock.now_ms().saturating_add(timeout_ms);
+    let context = Arc::clone(context);
+    Ok(Answer::later(move |responder| {
+        let from_offset = plan.offset;
+        let ticket = Ticket { plan, responder, _held: held };
+        let pull = HeldPull { from_offset, deadline_ms, subscription, ticket };
+        match context.held.hold(&context.store, pull) {
+            Ok(()) => {}
+            Err(NotHeld::Full(pull)) => busy("too many pulls are held").answer(pull.ticket.responder),
+            Err(NotHeld::Closing(pull)) => answer_held(&context, *pull),
+        }
+    }))
 }
 
-fn answer(context: &Context, plan: &PullPlan, pulled: Pulled, responder: Responder) {
+/// Consumers pause on it. On 19 they would ask again at once.
+fn busy(why: &str) -> Refusal {
+    Refusal::new(ResponseCode::SystemBusy, why)
+}
+
+fn answer(context: &Context, plan: &PullPlan, pulled: Pulled) -> Answer {
     let code = plan.code(&pulled);
     if code == ResponseCode::PullOffsetMoved {
         offset_moved::record(context, plan, pulled.next_begin_offset);
@@ -128,68 +113,14 @@ fn answer(context: &Context, plan: &PullPlan, pulled: Pulled, responder: Respond
         PullStatus::Found => ByteString::from_static("FOUND"),
         other => other.to_string().into(),
     };
-    responder.send(code.as_i32(), Some(remark), &header, pulled.body);
-}
-
-impl PullPlan {
-    fn pull(&self, context: &Context, wants: &SubscriptionData) -> Pulled {
-        let matches = |tags_code| wants.matches_code(tags_code);
-        context.store.pull(
-            &self.topic.name,
-            self.queue_id,
-            self.offset,
-            self.max_messages,
-            self.max_bytes,
-            &matches,
-        )
-    }
-
-    /// What a pull gets for which nothing was looked up: as if nothing were there.
-    fn nothing(&self, context: &Context) -> Pulled {
-        let max_offset = context.store.max_offset(&self.topic.name, self.queue_id);
-        Pulled {
-            status: PullStatus::OffsetOverflowOne,
-            next_begin_offset: self.offset,
-            min_offset: context.store.min_offset(&self.topic.name, self.queue_id),
-            max_offset,
-            body: Bytes::new(),
-        }
-    }
-
-    /// What memory a held pull takes, roughly.
-    fn held_bytes(&self, wants: &SubscriptionData) -> usize {
-        let own = if self.says_what_it_wants { subscription_bytes(wants) } else { 0 };
-        size_of::<HeldPull<Ticket>>() + own
-    }
-
-    fn code(&self, pulled: &Pulled) -> ResponseCode {
-        match pulled.status {
-            PullStatus::Found => ResponseCode::Success,
-            PullStatus::NoMatchedMessage | PullStatus::MessageWasRemoving => {
-                ResponseCode::PullRetryImmediately
-            }
-            PullStatus::OffsetFoundNull | PullStatus::OffsetOverflowOne => ResponseCode::PullNotFound,
-            PullStatus::NoMatchedLogicQueue | PullStatus::NoMessageInQueue if self.offset == 0 => {
-                ResponseCode::PullNotFound
-            }
-            PullStatus::NoMatchedLogicQueue
-            | PullStatus::NoMessageInQueue
-            | PullStatus::OffsetOverflowBadly
-            | PullStatus::OffsetTooSmall => ResponseCode::PullOffsetMoved,
-        }
-    }
-}
-
-fn subscription_bytes(wants: &SubscriptionData) -> usize {
-    let tags: usize = wants.tags_set.iter().map(|tag| size_of::<String>() + tag.len()).sum();
-    size_of::<SubscriptionData>() + wants.sub_string.len() + tags + size_of::<i32>() * wants.code_set.len()
+    Answer::coded(code, remark, header, pulled.body)
 }
 
 /// The checks of a pull, in Java's order.
 fn check(
     context: &Context,
     header: &PullMessageRequest,
-    responder: &Responder,
+    connection: &Connection,
 ) -> Result<(PullPlan, Arc<SubscriptionData>), Refusal> {
     let no_permission = |remark: String| Refusal::new(ResponseCode::NoPermission, remark);
     if context.config.broker_permission & perm::READ == 0 {
@@ -205,7 +136,7 @@ fn check(
     if !group.config.consume_enable {
         return Err(no_permission(format!("subscription group no permission, {}", group.name)));
     }
-    let topic = readable_topic(context, header, responder)?;
+    let topic = readable_topic(context, header, connection)?;
     let wants = subscription(context, header, &group)?;
     if !wants.is_tag_type() {
         return Err(no_such_filter(&wants.expression_type));
@@ -224,33 +155,13 @@ fn check(
         max_bytes: header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX),
         says_what_it_wants: header.sys_flag & pull_sys_flag::SUBSCRIPTION != 0,
     };
-    Ok((plan.within_limits(context), wants))
-}
-
-impl PullPlan {
-    /// Messages that must come from disk are given out in smaller portions.
-    fn within_limits(mut self, context: &Context) -> Self {
-        let config = &context.config;
-        let (messages, bytes) = match context.store.is_in_memory(&self.topic.name, self.queue_id, self.offset)
-        {
-            true => (
-                config.max_transfer_count_on_message_in_memory,
-                config.max_transfer_bytes_on_message_in_memory,
-            ),
-            false => {
-                (config.max_transfer_count_on_message_in_disk, config.max_transfer_bytes_on_message_in_disk)
-            }
-        };
-        self.max_messages = self.max_messages.min(messages);
-        self.max_bytes = self.max_bytes.min(bytes);
-        self
-    }
+    Ok((plan, wants))
 }
 
 fn readable_topic(
     context: &Context,
     header: &PullMessageRequest,
-    responder: &Responder,
+    connection: &Connection,
 ) -> Result<Arc<Topic>, Refusal> {
     let topic = context.topics.find(&header.topic).ok_or_else(|| {
         let remark = format!("topic[{}] not exist, apply first please! {FAQ}", header.topic);
@@ -266,7 +177,7 @@ fn readable_topic(
             "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{queues}] consumer:[/{}]",
             header.queue_id,
             topic.name,
-            responder.connection().peer_addr()
+            connection.peer_addr()
         );
         return Err(Refusal::new(ResponseCode::SystemError, remark));
     }

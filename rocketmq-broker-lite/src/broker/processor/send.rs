@@ -8,6 +8,7 @@ pub(crate) use accept::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rocketmq_protocol::ByteString;
@@ -21,9 +22,9 @@ use rocketmq_protocol::request::{SendMessageRequest, SendMessageRequestV1, SendM
 
 use super::store_answer;
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
-use crate::store::{Appended, NewMessage};
+use crate::server::refusal::Refusal;
+use crate::store::{Appended, NewMessage, Submission};
 
 /// What a scratch buffer may keep for the next message, in bytes.
 const SCRATCH_KEPT_BYTES: usize = 64 * 1024;
@@ -33,29 +34,62 @@ thread_local! {
     static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Stores a message or a batch, and answers once it is as safe as configured.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let header = match header(request) {
-        Ok(header) => header,
-        Err(error) => return Refusal::from(error).answer(responder),
-    };
-    match store(context, request, &header, responder.connection().peer_addr()) {
-        Ok(stored) => answer(context, stored, responder),
-        Err(refusal) => refusal.answer_with(&Region::of(context), responder),
+/// The sends of one read, on their way into the store together.
+pub(crate) struct Sends<'a> {
+    context: &'a Arc<Context>,
+    submission: Submission,
+    waiting: Vec<Waiting>,
+}
+
+/// Who waits for an entry of the submission.
+struct Waiting {
+    responder: Responder,
+    sent: Sent,
+}
+
+impl<'a> Sends<'a> {
+    /// None yet.
+    pub(crate) fn new(context: &'a Arc<Context>) -> Self {
+        Self { context, submission: Submission::default(), waiting: Vec::new() }
+    }
+
+    /// Takes in a message or a batch, or refuses it.
+    pub(crate) fn add(&mut self, request: &RemotingCommand, responder: Responder) {
+        let header = match header(request) {
+            Ok(header) => header,
+            Err(error) => return Refusal::from(error).answer(responder),
+        };
+        match encode(self.context, request, &header, &responder, &mut self.submission) {
+            Ok(sent) => self.waiting.push(Waiting { responder, sent }),
+            Err(refusal) => refusal.with_fields(Region::of(self.context)).answer(responder),
+        }
+    }
+
+    /// Stores what was taken in. Each is answered once it is as safe as configured.
+    pub(crate) fn store(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (waiting, submission) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.submission));
+        let context = Arc::clone(self.context);
+        let done = move |submission: &Submission| answer_all(&context, waiting, submission);
+        self.context.store.submit(submission, Box::new(done));
     }
 }
 
-fn store(
+fn encode(
     context: &Context,
     request: &RemotingCommand,
     header: &SendMessageRequest,
-    born_host: SocketAddr,
-) -> Result<Stored, Refusal> {
+    responder: &Responder,
+    submission: &mut Submission,
+) -> Result<Sent, Refusal> {
+    let born_host = responder.connection().peer_addr();
     let place = accept::check(context, request, header, born_host)?;
     let message = Received { header, place, body: request.body(), born_host };
     match header.batch {
-        Some(true) => batch::store(context, &message),
-        _ => single::store(context, &message),
+        Some(true) => batch::encode(context, &message, submission),
+        _ => single::encode(context, &message, submission),
     }
 }
 
@@ -86,11 +120,8 @@ struct Received<'a> {
     born_host: SocketAddr,
 }
 
-/// What a send has stored.
-struct Stored {
-    first: Appended,
-    /// The places of all messages of a batch.
-    all: Vec<Appended>,
+/// What is to be known of a send once it is stored.
+struct Sent {
     /// The queue that the producer meant, also where the message waits elsewhere.
     queue_id: i32,
     /// Whether the producer wants to wait for the disk.
@@ -105,27 +136,54 @@ fn header(request: &RemotingCommand) -> Result<SendMessageRequest, HeaderError> 
     }
 }
 
-fn answer(context: &Context, stored: Stored, responder: Responder) {
-    let config = &context.config;
-    let answer = answer_header(context, &stored);
-    if config.flush_disk_type != FlushDiskType::SyncFlush || !stored.wait {
-        return responder.success(&answer, Bytes::new());
+fn answer_all(context: &Arc<Context>, waiting: Vec<Waiting>, submission: &Submission) {
+    let is_sync = context.config.flush_disk_type == FlushDiskType::SyncFlush;
+    let (mut to_flush, mut end_offset) = (Vec::new(), 0);
+    for (Waiting { responder, sent }, outcome) in waiting.into_iter().zip(submission.outcomes()) {
+        match outcome {
+            Ok(stored) => {
+                let answer = answer_header(context, &sent, stored);
+                if is_sync && sent.wait && !responder.is_oneway() {
+                    end_offset = stored.last().map_or(end_offset, Appended::end_offset);
+                    to_flush.push((responder, answer));
+                } else {
+                    responder.success(&answer, Bytes::new());
+                }
+            }
+            Err(error) => {
+                let refusal = store_answer::refusal(error, context.config.max_message_size);
+                refusal.with_fields(Region::of(context)).answer(responder);
+            }
+        }
     }
-    let end_offset = stored.all.last().unwrap_or(&stored.first).end_offset();
-    let region = Region::of(context);
-    let done = move |outcome| match store_answer::flush_code(outcome) {
-        Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
-        Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
-        Err(refusal) => refusal.answer_with(&region, responder),
-    };
-    context.store.when_flushed(end_offset, config.sync_flush_timeout, Box::new(done));
+    if !to_flush.is_empty() {
+        answer_when_flushed(context, to_flush, end_offset);
+    }
 }
 
-fn answer_header(context: &Context, stored: &Stored) -> SendMessageResponse {
+fn answer_when_flushed(
+    context: &Arc<Context>,
+    answers: Vec<(Responder, SendMessageResponse)>,
+    end_offset: i64,
+) {
+    let shared = Arc::clone(context);
+    let done = move |outcome| {
+        for (responder, answer) in answers {
+            match store_answer::flush_code(outcome) {
+                Ok(ResponseCode::Success) => responder.success(&answer, Bytes::new()),
+                Ok(code) => responder.send(code.as_i32(), None, &answer, Bytes::new()),
+                Err(refusal) => refusal.with_fields(Region::of(&shared)).answer(responder),
+            }
+        }
+    };
+    context.store.when_flushed(end_offset, context.config.sync_flush_timeout, Box::new(done));
+}
+
+fn answer_header(context: &Context, sent: &Sent, stored: &[Appended]) -> SendMessageResponse {
     SendMessageResponse {
         msg_id: message_ids(context, stored),
-        queue_id: stored.queue_id,
-        queue_offset: stored.first.queue_offset,
+        queue_id: sent.queue_id,
+        queue_offset: stored.first().map_or(0, |first| first.queue_offset),
         transaction_id: None,
         region_id: Some(context.place.region_id.clone()),
         trace_on: Some(context.place.trace_on.clone()),
@@ -134,16 +192,16 @@ fn answer_header(context: &Context, stored: &Stored) -> SendMessageResponse {
 }
 
 /// The offset message id, or those of a batch joined by commas, in one allocation.
-fn message_ids(context: &Context, stored: &Stored) -> ByteString {
+fn message_ids(context: &Context, stored: &[Appended]) -> ByteString {
     let id = |appended: &Appended| OffsetMessageId {
         store_host: context.place.store_host,
         physical_offset: appended.physical_offset,
     };
-    if stored.all.is_empty() {
-        return id(&stored.first).to_shared();
+    if let [only] = stored {
+        return id(only).to_shared();
     }
-    let mut text = String::with_capacity(stored.all.len() * 57);
-    for appended in &stored.all {
+    let mut text = String::with_capacity(stored.len() * 57);
+    for appended in stored {
         if !text.is_empty() {
             text.push(',');
         }

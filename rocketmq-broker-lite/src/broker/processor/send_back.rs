@@ -1,10 +1,9 @@
 //! A consumer gives a message back: code 36.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use rocketmq_protocol::body::route::perm;
-use rocketmq_protocol::code::ResponseCode;
-use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::header::NoFields;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::wire::WireProperties;
 use rocketmq_protocol::message::{
@@ -15,41 +14,50 @@ use rocketmq_protocol::request::SendBackRequest;
 
 use super::send::{MAX_RECONSUME_TIMES_SINCE, broker_forbids};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
 use crate::config::FlushDiskType;
-use crate::schedule::waiting_queue;
-use crate::send_back::{Destination, destination, properties};
-use crate::store::{Appended, FlushOutcome, NewMessage, StoreError};
+use crate::delay::schedule::waiting_queue;
+use crate::retry::{Destination, destination, properties};
+use crate::server::answer::Answer;
+use crate::server::dispatch::{Family, Request};
+use crate::server::refusal::Refusal;
+use crate::store::{Appended, FlushOutcome, NewMessage, StoreError, Submission};
 use crate::stored_properties::note;
-use crate::subscription_group::SubscriptionGroup;
-use crate::topic::{Topic, unit_flag};
+use crate::tables::subscription_group::SubscriptionGroup;
+use crate::tables::topic::{Topic, unit_flag};
+
+/// The requests of this file.
+pub(crate) const FAMILY: Family<Context> = &[(RequestCode::ConsumerSendMsgBack, send_back)];
 
 /// Stores the message once more, in the group's retry topic or among its dead letters.
-pub(crate) fn handle(context: &Context, request: &RemotingCommand, responder: Responder) {
-    let taken = request
-        .header()
-        .map_err(Refusal::from)
-        .and_then(|header: SendBackRequest| take_back(context, request.version(), &header));
-    match taken {
-        Ok(None) => responder.success(&NoFields, Bytes::new()),
-        Ok(Some(stored)) => answer_when_safe(context, &stored, responder),
-        Err(refusal) => refusal.answer(responder),
+fn send_back(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
+    let header: SendBackRequest = request.header()?;
+    let Some(submission) = take_back(context, request.version(), &header)? else { return Ok(Answer::ok()) };
+    let context = Arc::clone(context);
+    Ok(Answer::later(move |responder| {
+        let shared = Arc::clone(&context);
+        let done = move |submission: &Submission| answer(&shared, submission, responder);
+        context.store.submit(submission, Box::new(done));
+    }))
+}
+
+fn answer(context: &Context, submission: &Submission, responder: Responder) {
+    match submission.outcomes().next() {
+        Some(Ok([stored])) => answer_when_safe(context, stored, responder),
+        Some(Err(error)) => not_stored(error).answer(responder),
+        // There is one message.
+        _ => not_stored(&StoreError::ShutDown).answer(responder),
     }
 }
 
 /// The consumer goes on once this is answered, and its offset may be on disk before the message it gave back.
 fn answer_when_safe(context: &Context, stored: &Appended, responder: Responder) {
-    if context.config.flush_disk_type != FlushDiskType::SyncFlush {
-        return responder.success(&NoFields, Bytes::new());
+    if context.config.flush_disk_type != FlushDiskType::SyncFlush || responder.is_oneway() {
+        return Answer::ok().send(responder);
     }
     let done = move |outcome| match outcome {
-        FlushOutcome::Flushed => responder.success(&NoFields, Bytes::new()),
-        FlushOutcome::TimedOut => {
-            Refusal::new(ResponseCode::SystemError, "FLUSH_DISK_TIMEOUT").answer(responder);
-        }
-        FlushOutcome::Failed => {
-            Refusal::new(ResponseCode::SystemError, "SERVICE_NOT_AVAILABLE").answer(responder);
-        }
+        FlushOutcome::Flushed => Answer::ok().send(responder),
+        FlushOutcome::TimedOut => Refusal::system("FLUSH_DISK_TIMEOUT").answer(responder),
+        FlushOutcome::Failed => Refusal::system("SERVICE_NOT_AVAILABLE").answer(responder),
     };
     context.store.when_flushed(stored.end_offset(), context.config.sync_flush_timeout, Box::new(done));
 }
@@ -59,7 +67,7 @@ fn take_back(
     context: &Context,
     client_version: i32,
     header: &SendBackRequest,
-) -> Result<Option<Appended>, Refusal> {
+) -> Result<Option<Submission>, Refusal> {
     let group = context.groups.find(&header.group).ok_or_else(|| Refusal::no_group(&header.group))?;
     if context.config.broker_permission & perm::WRITE == 0 {
         return Err(broker_forbids(context));
@@ -88,7 +96,7 @@ fn take_back(
         max_reconsume_times(client_version, header, &group),
         header.delay_level,
     );
-    store_again(context, &group, &retry, &record, destination).map(Some)
+    encode_again(context, &group, &retry, &record, destination).map(Some)
 }
 
 fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &SubscriptionGroup) -> i32 {
@@ -96,13 +104,13 @@ fn max_reconsume_times(client_version: i32, header: &SendBackRequest, group: &Su
     asked.unwrap_or(group.config.retry_max_times)
 }
 
-fn store_again(
+fn encode_again(
     context: &Context,
     group: &SubscriptionGroup,
     retry: &Topic,
     record: &Record<'_>,
     destination: Destination,
-) -> Result<Appended, Refusal> {
+) -> Result<Submission, Refusal> {
     let mut properties = properties(record, destination);
     let waiting = match destination {
         Destination::DeadLetter => None,
@@ -118,7 +126,7 @@ fn store_again(
             (context.topics.find_or_create(&retry.name, 1, 0), retry_queue(group))
         }
     };
-    let stored = context.store.append(NewMessage {
+    let message = NewMessage {
         topic: &topic.name,
         queue_id,
         flag: record.flag,
@@ -131,8 +139,14 @@ fn store_again(
         body: record.body,
         properties: properties.as_str(),
         tags_code: note(properties.as_str()).tags_code(),
-    });
-    stored.map_err(|error| Refusal::new(ResponseCode::SystemError, status_name(&error)))
+    };
+    let mut submission = Submission::default();
+    context.store.encode(&[message], &mut submission).map_err(|error| not_stored(&error))?;
+    Ok(submission)
+}
+
+fn not_stored(error: &StoreError) -> Refusal {
+    Refusal::new(ResponseCode::SystemError, status_name(error))
 }
 
 fn retry_queue(group: &SubscriptionGroup) -> i32 {
@@ -148,6 +162,7 @@ fn say_where_it_belongs(properties: &mut Properties, topic: &Topic, queue_id: i3
 fn status_name(error: &StoreError) -> String {
     match error {
         StoreError::MessageIllegal { .. } => format!("MESSAGE_ILLEGAL: {error}"),
+        StoreError::Busy => "OS_PAGE_CACHE_BUSY".to_owned(),
         StoreError::PropertiesTooLong { .. } => format!("PROPERTIES_SIZE_EXCEEDED: {error}"),
         // Why in detail is for the log: it names the server's files.
         _ => "SERVICE_NOT_AVAILABLE".to_owned(),

@@ -2,8 +2,11 @@
 
 use rocketmq_protocol::code::ResponseCode;
 
-use crate::broker::refusal::Refusal;
+use crate::server::refusal::Refusal;
 use crate::store::{FlushOutcome, StoreError};
+
+/// Java's words while the log's lock is held for too long.
+const BUSY: &str = "[PC_SYNCHRONIZED]broker busy, start flow control for a while";
 
 /// The answer to a send that the store refused. `max_message_size` is in bytes.
 pub(crate) fn refusal(error: &StoreError, max_message_size: usize) -> Refusal {
@@ -12,6 +15,7 @@ pub(crate) fn refusal(error: &StoreError, max_message_size: usize) -> Refusal {
         StoreError::MixedBatch | StoreError::NotFound(_) => {
             Refusal::new(ResponseCode::SystemError, error.to_string())
         }
+        StoreError::Busy => Refusal::new(ResponseCode::SystemBusy, BUSY),
         // Why in detail is for the log: it names the server's files.
         _ => Refusal::new(ResponseCode::ServiceNotAvailable, not_available(error)),
     }

@@ -3,7 +3,7 @@
 use rocketmq_protocol::body::consumer_list::ConsumerList;
 use rocketmq_protocol::request::{CheckClientConfigRequest, ConsumerListRequest, UnregisterClientRequest};
 
-use super::super::tasks::expire_clients_once;
+use super::super::jobs::expire_clients_once;
 use super::*;
 
 async fn members(client: &Client, group: &str) -> Result<Vec<String>, (i32, String)> {

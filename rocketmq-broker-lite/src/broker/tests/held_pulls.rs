@@ -2,7 +2,7 @@
 
 use rocketmq_protocol::command::Outgoing;
 use rocketmq_protocol::header::SerializeType;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
@@ -184,4 +184,23 @@ async fn a_broker_whose_clients_read_nothing_stops_in_time() {
     eventually("the pulls are answered", async || context.held.count() == 0).await;
     tokio::time::timeout(PATIENCE, broker.broker.shutdown()).await.unwrap();
     assert_eq!(context.memory.used_bytes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn woken_pulls_are_answered_oldest_first() {
+    const PULLS: i32 = 200;
+    let broker = TestBroker::start().await;
+    let context = Arc::clone(&broker.broker.context);
+    let producer = broker.client().await;
+    producer.send("T", "first", &[]).await;
+    let mut stream = ask_and_never_read(&broker, PULLS).await;
+    eventually("the pulls are held", async || context.held.count() == PULLS.unsigned_abs() as usize).await;
+    producer.send("T", "second", &[]).await;
+    for expected in 0..PULLS {
+        let length = stream.read_u32().await.unwrap();
+        let mut frame = vec![0; length as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        assert_eq!(RemotingCommand::decode(frame.into()).unwrap().opaque(), expected);
+    }
+    broker.broker.shutdown().await;
 }

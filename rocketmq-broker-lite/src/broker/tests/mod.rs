@@ -4,6 +4,7 @@ mod bad_input;
 mod consumers;
 mod delayed;
 mod held_pulls;
+mod hung_write;
 mod offsets;
 mod pull;
 mod registration;
@@ -37,6 +38,7 @@ use super::Broker;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::error::StartError;
+use crate::store::fs::{Fs, OsFs};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -53,6 +55,11 @@ impl TestBroker {
     }
 
     async fn with(configure: impl FnOnce(&mut BrokerConfig)) -> Self {
+        Self::on(Arc::new(OsFs), configure).await
+    }
+
+    /// One whose files are as a test likes.
+    async fn on(fs: Arc<dyn Fs>, configure: impl FnOnce(&mut BrokerConfig)) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let mut config = BrokerConfig {
             broker_name: "broker-a".into(),
@@ -63,7 +70,7 @@ impl TestBroker {
         };
         configure(&mut config);
         let clock = Clock::default();
-        let broker = Broker::start_with_clock(config.clone(), clock.clone()).await.unwrap();
+        let broker = Broker::start_on(config.clone(), clock.clone(), fs).await.unwrap();
         Self { broker, clock, config, directory }
     }
 

@@ -149,3 +149,21 @@ async fn a_group_that_may_not_broadcast_is_refused() {
     assert_eq!(client.code_of(&off, Bytes::new()).await.0, 16);
     broker.broker.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_configured_limits_of_a_pull_hold_and_no_others() {
+    for (count, bytes, expected) in [(64, 256 << 10, 64), (3, 256 << 10, 3), (64, 1, 1)] {
+        let broker = TestBroker::with(|config| {
+            config.max_transfer_count_on_message_in_memory = count;
+            config.max_transfer_bytes_on_message_in_memory = bytes;
+        })
+        .await;
+        let client = broker.client().await;
+        for number in 0..70 {
+            client.send("T", &number.to_string(), &[]).await;
+        }
+        let request = PullMessageRequest { max_msg_nums: 100, ..pull_request("T", 0, 0, "*") };
+        assert_eq!(client.pull(&request).await.messages.len(), expected, "{count} messages, {bytes} bytes");
+        broker.broker.shutdown().await;
+    }
+}

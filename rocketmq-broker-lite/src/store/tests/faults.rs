@@ -1,125 +1,8 @@
-use std::io;
-use std::sync::Condvar;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use super::super::fs::{Entry, FsFile};
+use super::super::faulty_fs::{Faults, FaultyFs};
 use super::*;
-
-/// Files that fail, count and wait as a test likes.
-#[derive(Debug, Default)]
-struct Faults {
-    fail_writes: AtomicBool,
-    fail_syncs: AtomicBool,
-    /// Files of consume queues cannot be opened.
-    fail_queues: AtomicBool,
-    fail_queue_syncs: AtomicBool,
-    used_percent: AtomicU32,
-    syncs: AtomicUsize,
-    held: Mutex<bool>,
-    changed: Condvar,
-    /// How many syncs wait.
-    waiting: Mutex<usize>,
-}
-
-#[derive(Debug)]
-struct FaultyFs(Arc<Faults>);
-
-struct FaultyFile(Box<dyn FsFile>, Arc<Faults>, bool);
-
-impl Fs for FaultyFs {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        let is_queue = path.components().any(|part| part.as_os_str() == "consumequeue");
-        if is_queue && self.0.fail_queues.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(24));
-        }
-        let is_log = path.components().any(|part| part.as_os_str() == "commitlog");
-        Ok(Box::new(FaultyFile(OsFs.open(path)?, Arc::clone(&self.0), is_log)))
-    }
-
-    fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
-        OsFs.lock(root_dir)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        OsFs.read(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        OsFs.list(dir)
-    }
-
-    fn make_dir(&self, dir: &Path) -> io::Result<()> {
-        OsFs.make_dir(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.rename(from, to)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFs.link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        OsFs.remove_file(path)
-    }
-
-    fn used_percent(&self, _: &Path) -> io::Result<u32> {
-        Ok(self.0.used_percent.load(Ordering::SeqCst))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        OsFs.sync_dir(path)
-    }
-}
-
-impl FsFile for FaultyFile {
-    fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
-        self.0.read_at(out, len, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.1.fail_writes.load(Ordering::SeqCst) {
-            // As a full disk does: some bytes are there.
-            self.0.write_at(&bytes[..bytes.len() / 2], offset)?;
-            return Err(io::Error::other("no space left"));
-        }
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        if self.2 {
-            self.1.syncs.fetch_add(1, Ordering::SeqCst);
-            *self.1.waiting.lock().unwrap() += 1;
-            self.1.changed.notify_all();
-            let held = self.1.changed.wait_while(self.1.held.lock().unwrap(), |held| *held).unwrap();
-            drop(held);
-            *self.1.waiting.lock().unwrap() -= 1;
-        }
-        if self.1.fail_syncs.load(Ordering::SeqCst)
-            || (!self.2 && self.1.fail_queue_syncs.load(Ordering::SeqCst))
-        {
-            return Err(io::Error::other("lost"));
-        }
-        self.0.sync_data()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-}
-
-impl Faults {
-    fn hold(&self, held: bool) {
-        *self.held.lock().unwrap() = held;
-        self.changed.notify_all();
-    }
-
-    fn wait_for_a_sync(&self) {
-        drop(self.changed.wait_while(self.waiting.lock().unwrap(), |waiting| *waiting == 0).unwrap());
-    }
-}
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -154,9 +37,9 @@ fn only(receiver: &mpsc::Receiver<FlushOutcome>) -> FlushOutcome {
 fn one_sync_answers_everyone_who_waited_and_none_before_it() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
-    faults.hold(true);
+    faults.hold_syncs(true);
     let first = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
-    faults.wait_for_a_sync();
+    faults.wait_for_one_held();
     // The next group forms while the first one's sync runs.
     let group: Vec<_> = fill(&store, "T", 0, 50)
         .iter()
@@ -164,7 +47,7 @@ fn one_sync_answers_everyone_who_waited_and_none_before_it() {
         .collect();
     assert!(first.try_recv().is_err() && group.iter().all(|it| it.try_recv().is_err()));
     assert_eq!(store.inner.log.flushed_offset(), 0);
-    faults.hold(false);
+    faults.hold_syncs(false);
     assert_eq!(only(&first), FlushOutcome::Flushed);
     for waiter in &group {
         assert_eq!(only(waiter), FlushOutcome::Flushed);
@@ -178,12 +61,12 @@ fn one_sync_answers_everyone_who_waited_and_none_before_it() {
 fn a_wait_ends_in_time_though_the_sync_hangs() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
-    faults.hold(true);
+    faults.hold_syncs(true);
     let end = fill(&store, "T", 0, 1)[0].end_offset();
     let patient = outcome(&store, end, LONG);
-    faults.wait_for_a_sync();
+    faults.wait_for_one_held();
     assert_eq!(only(&outcome(&store, end, Duration::from_millis(1))), FlushOutcome::TimedOut);
-    faults.hold(false);
+    faults.hold_syncs(false);
     assert_eq!(only(&patient), FlushOutcome::Flushed);
 }
 
@@ -191,13 +74,13 @@ fn a_wait_ends_in_time_though_the_sync_hangs() {
 fn a_failed_sync_poisons_the_store() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
-    faults.hold(true);
+    faults.hold_syncs(true);
     let end = fill(&store, "T", 0, 1)[0].end_offset();
     let first = outcome(&store, end, LONG);
-    faults.wait_for_a_sync();
+    faults.wait_for_one_held();
     faults.fail_syncs.store(true, Ordering::SeqCst);
     let second = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
-    faults.hold(false);
+    faults.hold_syncs(false);
     assert_eq!((only(&first), only(&second)), (FlushOutcome::Failed, FlushOutcome::Failed));
     // A later sync that succeeds tells nothing.
     faults.fail_syncs.store(false, Ordering::SeqCst);
@@ -303,14 +186,14 @@ fn a_failed_sync_of_a_consume_queue_costs_the_next_start_a_rebuild_and_nothing_e
 fn those_who_wait_are_answered_at_the_end() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
-    faults.hold(true);
+    faults.hold_syncs(true);
     let end = fill(&store, "T", 0, 1)[0].end_offset();
     let waiter = outcome(&store, end, LONG);
-    faults.wait_for_a_sync();
+    faults.wait_for_one_held();
     let later = outcome(&store, fill(&store, "T", 0, 1)[0].end_offset(), LONG);
     std::thread::scope(|scope| {
         let closing = scope.spawn(|| store.close());
-        faults.hold(false);
+        faults.hold_syncs(false);
         closing.join().unwrap().unwrap();
     });
     assert_eq!((only(&waiter), only(&later)), (FlushOutcome::Flushed, FlushOutcome::Flushed));
@@ -320,7 +203,7 @@ fn those_who_wait_are_answered_at_the_end() {
 fn a_callback_may_drop_the_last_handle_of_the_store() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());
-    faults.hold(true);
+    faults.hold_syncs(true);
     let end = fill(&store, "T", 0, 1)[0].end_offset();
     let (sender, receiver) = mpsc::channel();
     let last = Arc::clone(&store);
@@ -330,7 +213,7 @@ fn a_callback_may_drop_the_last_handle_of_the_store() {
     };
     store.when_flushed(end, LONG, Box::new(done));
     drop(store);
-    faults.hold(false);
+    faults.hold_syncs(false);
     assert_eq!(only(&receiver), FlushOutcome::Flushed);
 }
 
@@ -344,10 +227,10 @@ fn the_background_flush_reaches_the_disk_without_anyone_waiting() {
         ..small(directory.path())
     };
     let store = open_on(config, Arc::new(FaultyFs(Arc::clone(&faults))));
-    faults.hold(true);
+    faults.hold_syncs(true);
     fill(&store, "T", 0, 1);
-    faults.wait_for_a_sync();
-    faults.hold(false);
+    faults.wait_for_one_held();
+    faults.hold_syncs(false);
 }
 
 /// The configuration of [`faulty`] in what the files depend on.

@@ -9,6 +9,7 @@ mod pull;
 mod recovery;
 
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,6 +66,11 @@ fn fill(store: &MessageStore, topic: &str, queue_id: i32, count: usize) -> Vec<A
     let topic = ByteString::from(topic);
     let append = |number: usize| store.append(message(&topic, queue_id, &[b'a' + (number % 26) as u8; 100]));
     (0..count).map(|number| append(number).expect("the append")).collect()
+}
+
+/// Parts one behind the other.
+fn concat(parts: &[IoSlice<'_>]) -> Vec<u8> {
+    parts.iter().flat_map(|part| part.iter().copied()).collect()
 }
 
 fn all(_: i64) -> bool {

@@ -53,7 +53,19 @@ impl OffsetStore {
         settle(held, offset, told);
     }
 
-    /// The same for a queue that was given up: its next owner may have committed already, and no offset goes back.
+    /// Tells once more what was told once: a broker that stopped before it saved its offsets has forgotten it, and a 4.9
+    /// broker loses one of two members' first commits of a topic if they come at once. (Java tells every offset each time.)
+    pub(crate) async fn tell_again(&self, held: &ProcessQueue) {
+        let Self::Brokers(brokers) = self;
+        if held.told_once().is_none() {
+            return;
+        }
+        let _committing = held.committing.lock().await;
+        let Some(offset) = held.told_once() else { return };
+        settle(held, offset, brokers.commit(&held.queue, offset).await);
+    }
+
+    /// The last commit of a queue that was given up: its next owner may have committed already, and no offset goes back.
     pub(crate) async fn commit_last(&self, held: &ProcessQueue) {
         let Self::Brokers(brokers) = self;
         let _committing = held.committing.lock().await;

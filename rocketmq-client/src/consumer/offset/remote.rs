@@ -3,7 +3,8 @@
 //! Where a broker's master cannot be reached, its slaves are asked and told: they have the master's offsets as of their
 //! last synchronisation.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,11 +29,34 @@ pub(crate) struct BrokerOffsets {
     instance: Arc<ClientInstance>,
     group: ByteString,
     reach: Reach,
+    first_commits: FirstCommits,
+}
+
+/// A 4.9 broker makes the table of a group's topic at its first commit, without a lock: of several first commits at once, for
+/// different queues, it answers all with success and keeps one. So the first one goes alone.
+#[derive(Default)]
+struct FirstCommits {
+    /// Held while a topic's first commit at some broker is under way.
+    alone: tokio::sync::Mutex<()>,
+    /// Broker and topic of those that were made.
+    made: Mutex<HashSet<(ByteString, ByteString)>>,
+}
+
+impl FirstCommits {
+    fn are_made(&self, queue: &MessageQueue) -> bool {
+        let key = (queue.broker_name_shared().clone(), queue.topic_shared().clone());
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
+    fn note(&self, queue: &MessageQueue) {
+        let key = (queue.broker_name_shared().clone(), queue.topic_shared().clone());
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
 }
 
 impl BrokerOffsets {
     pub(crate) fn new(instance: Arc<ClientInstance>, group: ByteString, reach: Reach) -> Self {
-        Self { instance, group, reach }
+        Self { instance, group, reach, first_commits: FirstCommits::default() }
     }
 
     pub(super) async fn read(&self, queue: &MessageQueue) -> Result<Found> {
@@ -61,8 +85,18 @@ impl BrokerOffsets {
             commit_offset: offset,
             broker_name: Some(queue.broker_name_shared().clone()),
         };
-        let (answer, at_master) = self.call_any(queue, &request).await?;
-        answer.map(|_| Committed { offset, at_master })
+        if self.first_commits.are_made(queue) {
+            return self.tell(queue, &request).await;
+        }
+        let _alone = self.first_commits.alone.lock().await;
+        let committed = self.tell(queue, &request).await?;
+        self.first_commits.note(queue);
+        Ok(committed)
+    }
+
+    async fn tell(&self, queue: &MessageQueue, request: &UpdateConsumerOffsetRequest) -> Result<Committed> {
+        let (answer, at_master) = self.call_any(queue, request).await?;
+        answer.map(|_| Committed { offset: request.commit_offset, at_master })
     }
 
     /// Whether a commit would reach the queue's master.

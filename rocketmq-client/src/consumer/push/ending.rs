@@ -94,7 +94,7 @@ async fn end(push: Arc<Push>, membership: Membership, patience: Duration) -> Shu
     push.workers_stop.cancel();
     let abandoned = core.give_up_all().await;
     membership.resign();
-    membership.unregister(None, Some(&core.config.consumer_group)).await;
+    membership.unregister(None, Some(&core.config.consumer_group), Duration::ZERO).await;
     membership.leave().await;
     ShutdownReport { abandoned, drained }
 }

@@ -102,7 +102,8 @@ impl Door {
             Some(connection) => (connection, timeout),
             None => {
                 let connecting = self.connected_with_room(addr, deadline, timeout);
-                let connection = connecting.instrument(span.clone()).await?;
+                // Boxed: it is rare, and large beside the rest.
+                let connection = Box::pin(connecting.instrument(span.clone())).await?;
                 (connection, deadline.saturating_duration_since(Instant::now()))
             }
         };
@@ -126,7 +127,7 @@ impl Door {
             // behind the same address. Whoever says it twice means it.
             self.connections.leave(addr, &connection);
             let left = deadline.saturating_duration_since(Instant::now());
-            let again = self.begin(addr, request, body, left).await?;
+            let again = Box::pin(self.begin(addr, request, body, left)).await?;
             command = again.response.await.map_err(|error| of_caller(error, timeout))?;
         }
         decode::<R>(addr, &command, accepted)

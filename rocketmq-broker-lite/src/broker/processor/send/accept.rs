@@ -12,8 +12,8 @@ use rocketmq_protocol::message::{RETRY_TOPIC_PREFIX, SysFlag, dlq_topic};
 use rocketmq_protocol::request::SendMessageRequest;
 
 use crate::broker::context::Context;
-use crate::broker::refusal::{FAQ, Refusal};
-use crate::topic::{MULTI_TAG, Topic, is_closed_to_clients, topic_name_fault, unit_flag};
+use crate::server::refusal::{FAQ, Refusal};
+use crate::tables::topic::{MULTI_TAG, Topic, is_closed_to_clients, topic_name_fault, unit_flag};
 
 /// Clients of this `MQVersion` ordinal (V3_4_9) or a later one say themselves how often a message may be given back.
 pub(crate) const MAX_RECONSUME_TIMES_SINCE: i32 = 121;

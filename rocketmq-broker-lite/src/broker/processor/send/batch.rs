@@ -1,4 +1,4 @@
-//! Storing a batch: each of its messages becomes a record of its own, and all of them lie in one queue one behind the
+//! A batch: each of its messages becomes a record of its own, and all of them lie in one queue one behind the
 //! other.
 
 use rocketmq_protocol::code::ResponseCode;
@@ -7,14 +7,18 @@ use rocketmq_protocol::message::wire::WireProperties;
 
 use super::super::store_answer;
 use super::single::no_timers;
-use super::{Received, Stored, new_message, with_scratch};
+use super::{Received, Sent, new_message, with_scratch};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
-use crate::store::NewMessage;
+use crate::server::refusal::Refusal;
+use crate::store::{NewMessage, Submission};
 use crate::stored_properties::{copy_batch, note, push_encoded, tags_code};
 
-/// Stores a batch. A message's properties are its own, followed by those of the batch.
-pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored, Refusal> {
+/// Encodes a batch. A message's properties are its own, followed by those of the batch.
+pub(super) fn encode(
+    context: &Context,
+    received: &Received<'_>,
+    submission: &mut Submission,
+) -> Result<Sent, Refusal> {
     let max_message_size = context.config.max_message_size;
     let mut of_batch = String::new();
     let sent = received.header.properties.as_deref().unwrap_or_default();
@@ -56,12 +60,10 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
                 ..new_message(context, received)
             })
             .collect();
-        let all = context
+        context
             .store
-            .append_batch(&new_messages)
+            .encode(&new_messages, submission)
             .map_err(|error| store_answer::refusal(&error, max_message_size))?;
-        let first = *all.first().ok_or_else(|| store_answer::illegal(max_message_size))?;
-        let queue_id = received.place.answered_queue_id;
-        Ok(Stored { first, all, queue_id, wait: noted.wants_to_wait() })
+        Ok(Sent { queue_id: received.place.answered_queue_id, wait: noted.wants_to_wait() })
     })
 }

@@ -1,18 +1,22 @@
-//! Storing one message.
+//! One message.
 
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::message::{SCHEDULE_TOPIC, SysFlag, names};
 
 use super::super::store_answer;
-use super::{Received, Stored, new_message, with_scratch};
+use super::{Received, Sent, new_message, with_scratch};
 use crate::broker::context::Context;
-use crate::broker::refusal::Refusal;
-use crate::schedule::waiting_queue;
-use crate::store::NewMessage;
+use crate::delay::schedule::waiting_queue;
+use crate::server::refusal::Refusal;
+use crate::store::{NewMessage, StoreError, Submission};
 use crate::stored_properties::{Noted, copy_single, push};
 
-/// Stores one message.
-pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored, Refusal> {
+/// Encodes one message.
+pub(super) fn encode(
+    context: &Context,
+    received: &Received<'_>,
+    submission: &mut Submission,
+) -> Result<Sent, Refusal> {
     with_scratch(|properties| {
         let sent = received.header.properties.as_deref().unwrap_or_default();
         let noted = copy_single(sent, &context.config.broker_cluster_name, properties);
@@ -22,12 +26,12 @@ pub(super) fn store(context: &Context, received: &Received<'_>) -> Result<Stored
         if noted.has_timer && level <= 0 {
             return Err(no_timers());
         }
-        let appended = match waiting_queue(context.schedule.levels(), level) {
-            None => append(context, received, properties, &noted),
-            Some(queue_id) => append_delayed(context, received, properties, &noted, queue_id),
-        }?;
-        let queue_id = received.place.answered_queue_id;
-        Ok(Stored { first: appended, all: Vec::new(), queue_id, wait: noted.wants_to_wait() })
+        let encoded = match waiting_queue(context.schedule.levels(), level) {
+            None => encode_now(context, received, properties, &noted, submission),
+            Some(queue_id) => encode_delayed(context, received, properties, &noted, queue_id, submission),
+        };
+        encoded.map_err(|error| store_answer::refusal(&error, context.config.max_message_size))?;
+        Ok(Sent { queue_id: received.place.answered_queue_id, wait: noted.wants_to_wait() })
     })
 }
 
@@ -59,27 +63,26 @@ fn delay_level(received: &Received<'_>, noted: &Noted<'_>) -> Result<i32, Refusa
         .map_err(|text| Refusal::new(ResponseCode::SystemError, format!("For input string: \"{text}\"")))
 }
 
-fn append(
+fn encode_now(
     context: &Context,
     received: &Received<'_>,
     properties: &str,
     noted: &Noted<'_>,
-) -> Result<crate::store::Appended, Refusal> {
+    submission: &mut Submission,
+) -> Result<(), StoreError> {
     let message = NewMessage { properties, tags_code: noted.tags_code(), ..new_message(context, received) };
-    context
-        .store
-        .append(message)
-        .map_err(|error| store_answer::refusal(&error, context.config.max_message_size))
+    context.store.encode(&[message], submission)
 }
 
-/// Stores the message where delayed ones wait. Its properties then say where it belongs, and, as in Java, keep `WAIT`.
-fn append_delayed(
+/// The message waits where delayed ones do. Its properties then say where it belongs, and, as in Java, keep `WAIT`.
+fn encode_delayed(
     context: &Context,
     received: &Received<'_>,
     properties: &mut String,
     noted: &Noted<'_>,
     queue_id: i32,
-) -> Result<crate::store::Appended, Refusal> {
+    submission: &mut Submission,
+) -> Result<(), StoreError> {
     if let Some(wait) = noted.wait {
         push(properties, names::WAIT, wait);
     }
@@ -93,8 +96,5 @@ fn append_delayed(
         tags_code: noted.tags_code(),
         ..new_message(context, received)
     };
-    context
-        .store
-        .append(message)
-        .map_err(|error| store_answer::refusal(&error, context.config.max_message_size))
+    context.store.encode(&[message], submission)
 }

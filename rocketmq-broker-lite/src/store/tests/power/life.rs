@@ -12,9 +12,9 @@ use super::super::super::*;
 use super::super::{drain, message, read_queues, scan_log};
 use super::chance::Chance;
 use super::machine::Machine;
-use crate::consumer_offset::ConsumerOffsets;
-use crate::schedule::Schedule;
-use crate::topic::{TopicRules, TopicTable};
+use crate::delay::schedule::Schedule;
+use crate::tables::consumer_offset::ConsumerOffsets;
+use crate::tables::topic::{TopicRules, TopicTable};
 
 const ROOT: &str = "/data/store";
 const GROUP: &str = "group";

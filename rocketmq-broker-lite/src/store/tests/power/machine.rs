@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::super::StoreError;
 use super::super::super::fs::{Entry, Fs, FsFile, FsLock};
+use super::super::concat;
 use super::chance::Chance;
 
 /// A write is torn at multiples of this, in bytes; small, so that small files can be torn.
@@ -422,6 +423,10 @@ impl FsFile for MemoryFile {
         content.unsynced.push(Change::Write(at, bytes.to_vec()));
         state.change();
         state.answer()
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.write_at(&concat(parts), offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -13,10 +13,11 @@ use rocketmq_protocol::message::record::Record;
 use rocketmq_protocol::message::{SCHEDULE_TOPIC, names};
 use serde::{Deserialize, Serialize};
 
-use crate::config_table::ConfigTable;
-use crate::store::{Appended, DelayLevels, MessageStore, NewMessage, QueueEntry, StoreError};
+use super::levels::DelayLevels;
+use crate::store::{Appended, MessageStore, NewMessage, QueueEntry, StoreError};
 use crate::stored_properties;
-use crate::topic::TopicTable;
+use crate::tables::file::ConfigTable;
+use crate::tables::topic::TopicTable;
 
 /// How many messages of a level are delivered at a time: others get their turn in between.
 const BATCH: usize = 32;

@@ -8,9 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::context::Context;
+use super::processor::pull;
 
 /// How often the delayed messages and the pulls whose time is up are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How many woken pulls are answered before others get their turn.
+const ANSWERS_AT_A_TIME: usize = 32;
 /// How often every held pull is looked at, in milliseconds.
 const CHECK_HELD_MS: i64 = 5_000;
 /// How often silent clients are looked for.
@@ -20,7 +23,7 @@ const EXPIRE_CLIENTS: Duration = Duration::from_secs(10);
 pub(crate) fn start(context: &Arc<Context>, tasks: &TaskTracker, stop: &CancellationToken) {
     let config = &context.config;
     let (offsets, delays) = (config.flush_consumer_offset_interval, config.flush_delay_offset_interval);
-    spawn(context, tasks, stop, |context| async move { context.held.answer_woken(&context).await });
+    spawn(context, tasks, stop, |context| async move { answer_woken(&context).await });
     spawn(context, tasks, stop, deliver_and_time_out);
     spawn(context, tasks, stop, expire_clients);
     spawn(context, tasks, stop, move |context| persist(context, offsets, Context::persist_offsets));
@@ -38,6 +41,30 @@ fn spawn<F: Future<Output = ()> + Send + 'static>(
     tasks.spawn(async move { stop.run_until_cancelled(work).await });
 }
 
+/// Answers woken pulls, for ever.
+async fn answer_woken(context: &Context) {
+    loop {
+        context.held.woken().await;
+        while answer_some(context) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Answers what is held when the broker shuts down.
+pub(crate) fn answer_all_held(context: &Context) {
+    context.held.close();
+    while answer_some(context) {}
+}
+
+/// Answers some woken pulls, oldest first; false if there are none.
+fn answer_some(context: &Context) -> bool {
+    let woken = context.held.take_woken(ANSWERS_AT_A_TIME);
+    let any = !woken.is_empty();
+    woken.into_iter().for_each(|held| pull::answer_held(context, held));
+    any
+}
+
 /// Delivers delayed messages, answers held pulls whose time is up, and looks at all held pulls now and then. All by the
 /// broker's own clock, which a test can move.
 async fn deliver_and_time_out(context: Arc<Context>) {
@@ -52,7 +79,7 @@ async fn deliver_and_time_out(context: Arc<Context>) {
         context.held.wake_expired(now_ms);
         if now_ms >= next_check_ms {
             next_check_ms = now_ms + CHECK_HELD_MS;
-            context.held.check_all(&context);
+            context.held.check_all(&context.store);
         }
     }
 }

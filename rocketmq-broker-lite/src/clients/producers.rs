@@ -6,7 +6,7 @@ use std::hash::Hash;
 use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
 
-use crate::consumer_manager::{CLIENT_EXPIRY_MS, ClientInfo};
+use super::consumers::{CLIENT_EXPIRY_MS, ClientInfo};
 
 /// The producer groups that are online. `C` is a connection.
 pub(crate) struct ProducerManager<C> {

@@ -10,8 +10,8 @@ use rocketmq_protocol::body::topic_config::DataVersion;
 use rocketmq_protocol::message::{MAX_GROUP_BYTES, illegal_name_character};
 use serde::{Deserialize, Serialize};
 
+use super::file::ConfigTable;
 use crate::clock::Clock;
-use crate::config_table::ConfigTable;
 use crate::store::StoreDir;
 
 const BOOT_GROUPS: [&str; 7] = [
@@ -196,8 +196,8 @@ mod tests {
         let path = directory.path().join("config/subscriptionGroup.json");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         for java in [
-            include_str!("../../rocketmq-protocol/tests/golden/store-4.9.7/subscriptionGroup.json"),
-            include_str!("../../rocketmq-protocol/tests/golden/store-5.5.0/subscriptionGroup.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-4.9.7/subscriptionGroup.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-5.5.0/subscriptionGroup.json"),
         ] {
             std::fs::write(&path, java.replacen("\"retryMaxTimes\":16", "\"retryMaxTimes\":3", 2)).unwrap();
             let table = open(false, directory.path());

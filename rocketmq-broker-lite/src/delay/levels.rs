@@ -1,7 +1,7 @@
 //! What the delay levels mean (`messageDelayLevel`).
 
 /// Java's levels.
-const DEFAULT_LEVELS: &str = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
+pub(crate) const DEFAULT_DELAY_LEVELS: &str = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h";
 
 /// The delay of each level; the first level is 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl DelayLevels {
 
 impl Default for DelayLevels {
     fn default() -> Self {
-        Self::parse(DEFAULT_LEVELS).expect("the default levels are well formed")
+        Self::parse(DEFAULT_DELAY_LEVELS).expect("the default levels are well formed")
     }
 }
 

@@ -12,8 +12,8 @@ use rocketmq_protocol::message::{
 };
 use tokio::sync::watch;
 
+use super::file::ConfigTable;
 use crate::clock::Clock;
-use crate::config_table::ConfigTable;
 use crate::store::StoreDir;
 
 /// Takes a message for every pull whose offset was out of range.
@@ -369,8 +369,8 @@ mod tests {
         let path = directory.path().join("config/topics.json");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         for java in [
-            include_str!("../../rocketmq-protocol/tests/golden/store-4.9.7/topics.json"),
-            include_str!("../../rocketmq-protocol/tests/golden/store-5.5.0/topics.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-4.9.7/topics.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-5.5.0/topics.json"),
         ] {
             std::fs::write(&path, java).unwrap();
             let table = open(rules(), directory.path());

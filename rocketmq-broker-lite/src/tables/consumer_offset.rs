@@ -8,7 +8,7 @@ use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::illegal_name_character;
 use serde::{Deserialize, Serialize};
 
-use crate::config_table::ConfigTable;
+use super::file::ConfigTable;
 use crate::store::StoreDir;
 
 /// Stands between topic and group in the file.
@@ -151,8 +151,8 @@ mod tests {
         let path = directory.path().join("config/consumerOffset.json");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         for java in [
-            include_str!("../../rocketmq-protocol/tests/golden/store-4.9.7/consumerOffset.json"),
-            include_str!("../../rocketmq-protocol/tests/golden/store-5.5.0/consumerOffset.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-4.9.7/consumerOffset.json"),
+            include_str!("../../../rocketmq-protocol/tests/golden/store-5.5.0/consumerOffset.json"),
         ] {
             std::fs::write(&path, java).unwrap();
             let offsets = ConsumerOffsets::open(directory.path(), |_, _| i64::MAX).unwrap();

@@ -1,21 +1,18 @@
-//! The pulls that wait for a message, and how they are answered.
+//! What wakes held pulls.
 //!
-//! Storing a message only moves the pulls that wait for it to a list; a task of its own answers them. So a producer does
-//! not pay for its consumers, and messages that come together are pulled together.
+//! Storing a message only moves the pulls that wait for it to a list, from where a task of its own answers them, oldest
+//! first. So a producer does not pay for its consumers, and messages that come together are pulled together.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rocketmq_protocol::remoting::{Connection, Reserved, Responder};
 use tokio::sync::Notify;
 
-use super::context::Context;
-use super::processor::pull::{self, PullPlan};
-use crate::long_polling::{HeldPull, HeldPulls};
-use crate::store::Arrival;
-
-/// How many pulls are answered before others get their turn.
-const ANSWERS_AT_A_TIME: usize = 32;
+use super::held::{HeldPull, HeldPulls};
+use super::plan::PullPlan;
+use crate::store::{Arrival, MessageStore};
 
 /// What answers a held pull.
 pub(crate) struct Ticket {
@@ -27,11 +24,19 @@ pub(crate) struct Ticket {
     pub(crate) _held: Reserved,
 }
 
+/// Why a pull is not held.
+pub(crate) enum NotHeld {
+    /// As many as may be are held already.
+    Full(Box<HeldPull<Ticket>>),
+    /// The broker shuts down.
+    Closing(Box<HeldPull<Ticket>>),
+}
+
 /// The pulls that wait.
 #[derive(Default)]
 pub(crate) struct PullHold {
     held: HeldPulls<Ticket>,
-    woken: Mutex<Vec<HeldPull<Ticket>>>,
+    woken: Mutex<VecDeque<HeldPull<Ticket>>>,
     wake: Notify,
     closing: AtomicBool,
 }
@@ -40,19 +45,15 @@ impl PullHold {
     /// Holds a pull until its queue grows or its time is up.
     ///
     /// # Errors
-    /// The pull itself, if too many are held or the broker shuts down.
-    pub(crate) fn hold(
-        &self,
-        context: &Context,
-        pull: HeldPull<Ticket>,
-    ) -> Result<(), Box<HeldPull<Ticket>>> {
+    /// [`NotHeld`], with the pull.
+    pub(crate) fn hold(&self, store: &MessageStore, pull: HeldPull<Ticket>) -> Result<(), NotHeld> {
         if self.closing.load(Ordering::SeqCst) {
-            return Err(Box::new(pull));
+            return Err(NotHeld::Closing(Box::new(pull)));
         }
         let (topic, queue_id) = (Arc::clone(&pull.ticket.plan.topic), pull.ticket.plan.queue_id);
-        self.held.hold(&topic.name, queue_id, pull)?;
+        self.held.hold(&topic.name, queue_id, pull).map_err(|pull| NotHeld::Full(Box::new(pull)))?;
         // A message, or the shutdown, may have come between the look at the queue and the line above.
-        let max_offset = context.store.max_offset(&topic.name, queue_id);
+        let max_offset = store.max_offset(&topic.name, queue_id);
         self.wake_up(self.held.take_ready(&topic.name, queue_id, max_offset));
         if self.closing.load(Ordering::SeqCst) {
             self.wake_up(self.held.take_where(|_| true));
@@ -72,9 +73,9 @@ impl PullHold {
     }
 
     /// Wakes every pull whose queue has grown, whatever it wants: so it learns how far to go on.
-    pub(crate) fn check_all(&self, context: &Context) {
+    pub(crate) fn check_all(&self, store: &MessageStore) {
         for (topic, queue_id) in self.held.queues() {
-            let max_offset = context.store.max_offset(&topic, queue_id);
+            let max_offset = store.max_offset(&topic, queue_id);
             self.wake_up(self.held.take_ready(&topic, queue_id, max_offset));
         }
     }
@@ -92,34 +93,22 @@ impl PullHold {
         self.held.count()
     }
 
-    /// Holds no further pull, and answers those that are held.
-    pub(crate) fn close(&self, context: &Context) {
+    /// Holds no further pull, and wakes those that are held.
+    pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         self.wake_up(self.held.take_where(|_| true));
-        while !self.answer_some(context) {}
     }
 
-    /// Answers woken pulls, for ever.
-    pub(crate) async fn answer_woken(&self, context: &Context) {
-        loop {
-            self.wake.notified().await;
-            while !self.answer_some(context) {
-                tokio::task::yield_now().await;
-            }
-        }
+    /// Waits until there may be woken pulls.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
     }
 
-    /// Answers some woken pulls; true if none is left.
-    fn answer_some(&self, context: &Context) -> bool {
-        let some: Vec<_> = {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            let from = woken.len().saturating_sub(ANSWERS_AT_A_TIME);
-            woken.drain(from..).collect()
-        };
-        for pull in some {
-            pull::answer_held(context, pull);
-        }
-        self.woken.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// At most `max` woken pulls, in the order in which they were woken.
+    pub(crate) fn take_woken(&self, max: usize) -> Vec<HeldPull<Ticket>> {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = woken.len().min(max);
+        woken.drain(..count).collect()
     }
 
     fn wake_up(&self, pulls: Vec<HeldPull<Ticket>>) {

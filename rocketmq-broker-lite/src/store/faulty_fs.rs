@@ -1,0 +1,157 @@
+//! Files that fail, count and wait as a test likes.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::StoreError;
+use super::fs::{Entry, Fs, FsFile, FsLock, OsFs};
+
+/// What is to fail or to wait, and what was counted.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) fail_writes: AtomicBool,
+    pub(crate) fail_syncs: AtomicBool,
+    /// Files of consume queues cannot be opened.
+    pub(crate) fail_queues: AtomicBool,
+    pub(crate) fail_queue_syncs: AtomicBool,
+    pub(crate) used_percent: AtomicU32,
+    /// Syncs of the log.
+    pub(crate) syncs: AtomicUsize,
+    /// Reads of the log.
+    pub(crate) reads: AtomicUsize,
+    /// Syncs of the log wait.
+    held_syncs: Mutex<bool>,
+    /// Writes to the log wait.
+    held_writes: Mutex<bool>,
+    changed: Condvar,
+    /// How many syncs and writes wait.
+    waiting: Mutex<usize>,
+}
+
+/// The operating system's files, with faults.
+#[derive(Debug)]
+pub(crate) struct FaultyFs(pub(crate) Arc<Faults>);
+
+struct FaultyFile {
+    file: Box<dyn FsFile>,
+    faults: Arc<Faults>,
+    is_log: bool,
+}
+
+impl Faults {
+    /// Makes syncs of the log wait, or lets them go on.
+    pub(crate) fn hold_syncs(&self, held: bool) {
+        *self.held_syncs.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// Makes writes to the log wait, or lets them go on.
+    pub(crate) fn hold_writes(&self, held: bool) {
+        *self.held_writes.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// Returns once a sync or a write waits.
+    pub(crate) fn wait_for_one_held(&self) {
+        drop(self.changed.wait_while(self.waiting.lock().unwrap(), |waiting| *waiting == 0).unwrap());
+    }
+
+    fn wait_while(&self, held: &Mutex<bool>) {
+        *self.waiting.lock().unwrap() += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
+        *self.waiting.lock().unwrap() -= 1;
+    }
+}
+
+fn is_below(path: &Path, name: &str) -> bool {
+    path.components().any(|part| part.as_os_str() == name)
+}
+
+impl Fs for FaultyFs {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        if is_below(path, "consumequeue") && self.0.fail_queues.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(24));
+        }
+        let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
+        Ok(Box::new(FaultyFile { file, faults, is_log: is_below(path, "commitlog") }))
+    }
+
+    fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
+        OsFs.lock(root_dir)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        OsFs.read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        OsFs.list(dir)
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        OsFs.make_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFs.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFs.link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        OsFs.remove_file(path)
+    }
+
+    fn used_percent(&self, _: &Path) -> io::Result<u32> {
+        Ok(self.0.used_percent.load(Ordering::SeqCst))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        OsFs.sync_dir(path)
+    }
+}
+
+impl FsFile for FaultyFile {
+    fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.faults.reads.fetch_add(usize::from(self.is_log), Ordering::SeqCst);
+        self.file.read_at(out, len, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.is_log {
+            self.faults.wait_while(&self.faults.held_writes);
+        }
+        if self.faults.fail_writes.load(Ordering::SeqCst) {
+            // As a full disk does: some bytes are there.
+            self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::Error::other("no space left"));
+        }
+        self.file.write_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.write_at(&parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<_>>(), offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.is_log {
+            self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+            self.faults.wait_while(&self.faults.held_syncs);
+        }
+        if self.faults.fail_syncs.load(Ordering::SeqCst)
+            || (!self.is_log && self.faults.fail_queue_syncs.load(Ordering::SeqCst))
+        {
+            return Err(io::Error::other("lost"));
+        }
+        self.file.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+}
