@@ -1,5 +1,8 @@
 //! The name server: brokers tell it which topics they hold, clients ask it where a topic is.
 
+mod kv;
+mod limits;
+mod liveness;
 mod processor;
 mod route_table;
 #[cfg(test)]
