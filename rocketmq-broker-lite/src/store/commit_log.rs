@@ -13,6 +13,7 @@ use super::StoreError;
 use super::append::NextOffsets;
 use super::dir::StoreDir;
 use super::segment::{FileQueue, Segment};
+use super::tail::Tail;
 
 /// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
 /// that the file system knows already, and need not wait for its journal too.
@@ -29,6 +30,7 @@ pub(super) struct CommitLog {
     last_timestamp: AtomicI64,
     flushed_timestamp: AtomicI64,
     zeroes_ahead: bool,
+    tail: Tail,
 }
 
 /// Who holds this may append.
@@ -74,6 +76,7 @@ impl CommitLog {
             last_timestamp: AtomicI64::new(0),
             flushed_timestamp: AtomicI64::new(0),
             zeroes_ahead,
+            tail: Tail::default(),
         })
     }
 
@@ -105,6 +108,11 @@ impl CommitLog {
     /// The bytes of one file.
     pub(super) fn file_size(&self) -> i64 {
         self.files.size()
+    }
+
+    /// Its newest bytes.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The files, for recovery.

@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     pub(crate) reads: AtomicUsize,
     /// Syncs of the log wait.
     held_syncs: Mutex<bool>,
+    /// Syncs of consume queues wait.
+    held_queue_syncs: Mutex<bool>,
     /// Writes to the log wait.
     held_writes: Mutex<bool>,
     changed: Condvar,
@@ -44,6 +46,12 @@ impl Faults {
     /// Makes syncs of the log wait, or lets them go on.
     pub(crate) fn hold_syncs(&self, held: bool) {
         *self.held_syncs.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// Makes syncs of consume queues wait, or lets them go on.
+    pub(crate) fn hold_queue_syncs(&self, held: bool) {
+        *self.held_queue_syncs.lock().unwrap() = held;
         self.changed.notify_all();
     }
 
@@ -142,6 +150,8 @@ impl FsFile for FaultyFile {
         if self.is_log {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
             self.faults.wait_while(&self.faults.held_syncs);
+        } else {
+            self.faults.wait_while(&self.faults.held_queue_syncs);
         }
         if self.faults.fail_syncs.load(Ordering::SeqCst)
             || (!self.is_log && self.faults.fail_queue_syncs.load(Ordering::SeqCst))

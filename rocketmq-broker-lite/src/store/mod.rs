@@ -28,6 +28,7 @@ mod error;
 pub(crate) mod faulty_fs;
 mod flush;
 pub(crate) mod fs;
+mod gather;
 mod lock;
 mod log_reader;
 mod memory;
@@ -39,6 +40,7 @@ mod room;
 mod search;
 mod segment;
 mod set_aside;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -446,7 +448,7 @@ impl Inner {
     }
 
     fn has_queue_work(&self) -> bool {
-        self.poisoned().is_none() && self.queues.is_unsynced()
+        !self.log.tail().is_empty() || (self.poisoned().is_none() && self.queues.is_unsynced())
     }
 
     fn cached_log_bytes(&self) -> i64 {

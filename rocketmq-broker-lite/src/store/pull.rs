@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::gather::{Gathered, Wanted, gather};
 use super::{PullLimits, StoreError};
 
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
@@ -110,8 +111,12 @@ impl Pull<'_> {
         if self.offset > max_offset {
             return answer(PullStatus::OffsetOverflowBadly, max_offset);
         }
-        match self.collect(log, queue, max_offset) {
-            Ok(Some(scan)) => scan.answer(answer(PullStatus::NoMatchedMessage, self.offset)),
+        let scanned = self.collect(log, queue, max_offset);
+        let pulled = scanned.and_then(|scan| {
+            scan.map(|scan| scan.answer(answer(PullStatus::NoMatchedMessage, self.offset))).transpose()
+        });
+        match pulled {
+            Ok(Some(pulled)) => pulled,
             Ok(None) => {
                 let units = queue.units_per_file();
                 answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
@@ -142,7 +147,6 @@ impl Pull<'_> {
             let before = scan.next;
             for entry in QueueEntry::decode_all(scan.next, &units) {
                 if scan.take(&entry)?.is_break() {
-                    scan.finish_run()?;
                     return Ok(Some(scan));
                 }
             }
@@ -151,43 +155,27 @@ impl Pull<'_> {
             }
             left -= usize::try_from(scan.next - before).unwrap_or(left).min(left);
         }
-        scan.finish_run()?;
         Ok((scan.next > self.offset).then_some(scan))
     }
 }
 
-/// The state of one pull. Records that lie one behind the other in the log form a run, which is read at once.
+/// The state of one pull: units are looked at first, then what they point to is put together.
 struct Scan<'a> {
     pull: &'a Pull<'a>,
     log: &'a CommitLog,
     log_end: i64,
     /// The next offset to look at.
     next: i64,
-    body: Vec<u8>,
-    /// The records and bytes taken, with those of the run.
-    count: usize,
+    wanted: Vec<Wanted>,
+    /// The bytes of what is wanted.
     bytes: usize,
-    run_start: i64,
-    run_bytes: usize,
-    run_sizes: Vec<usize>,
     removed: bool,
 }
 
 impl<'a> Scan<'a> {
     fn new(pull: &'a Pull<'a>, log: &'a CommitLog) -> Self {
-        Self {
-            pull,
-            log,
-            log_end: log.max_offset(),
-            next: pull.offset,
-            body: Vec::new(),
-            count: 0,
-            bytes: 0,
-            run_start: 0,
-            run_bytes: 0,
-            run_sizes: Vec::new(),
-            removed: false,
-        }
+        let (log_end, next) = (log.max_offset(), pull.offset);
+        Self { pull, log, log_end, next, wanted: Vec::new(), bytes: 0, removed: false }
     }
 
     /// Looks at one unit. Breaks if the answer is full without it.
@@ -204,20 +192,13 @@ impl<'a> Scan<'a> {
             self.removed = true;
             return Ok(ControlFlow::Continue(()));
         }
-        let run_end = self.run_start + i64::try_from(self.run_bytes).unwrap_or_default();
-        if self.run_sizes.is_empty() || run_end != entry.physical_offset {
-            self.finish_run()?;
-            self.run_start = entry.physical_offset;
-        }
-        self.run_sizes.push(size);
-        self.run_bytes += size;
-        self.count += 1;
+        self.wanted.push(Wanted { physical_offset: entry.physical_offset, size });
         self.bytes += size;
         Ok(ControlFlow::Continue(()))
     }
 
     fn is_full(&self, physical_offset: i64, size: usize) -> bool {
-        if self.count == 0 {
+        if self.wanted.is_empty() {
             return false;
         }
         let on_disk = self.log_end.saturating_sub(physical_offset) > self.pull.cached_bytes;
@@ -226,7 +207,7 @@ impl<'a> Scan<'a> {
             true => (limits.on_disk_count, limits.on_disk_bytes),
             false => (limits.in_memory_count, limits.in_memory_bytes),
         };
-        self.count >= self.pull.max_messages.min(max_count)
+        self.wanted.len() >= self.pull.max_messages.min(max_count)
             || self.bytes.saturating_add(size) > self.pull.max_bytes.min(max_bytes)
     }
 
@@ -247,39 +228,14 @@ impl<'a> Scan<'a> {
         Ok(head == entry.size.to_be_bytes())
     }
 
-    /// Reads the records of the run.
-    fn finish_run(&mut self) -> Result<(), StoreError> {
-        let start = self.body.len();
-        self.log.read(&mut self.body, self.run_bytes, self.run_start)?;
-        let mut at = start;
-        for size in self.run_sizes.drain(..) {
-            // Only whole records go out: a damaged unit must not cut the answer at a wrong place.
-            let head = self.body.get(at..at + 4).and_then(|head| head.try_into().ok());
-            if self.body.len() < at + size || head.map(u32::from_be_bytes).map(|it| it as usize) != Some(size)
-            {
-                tracing::error!(
-                    offset = self.run_start,
-                    "a consume queue's unit does not fit the log, passed over"
-                );
-                self.removed = true;
-                self.count -= 1;
-                self.bytes -= size;
-                self.body.drain(at..self.body.len().min(at + size));
-            } else {
-                at += size;
-            }
-        }
-        self.run_bytes = 0;
-        Ok(())
-    }
-
-    fn answer(self, empty: Pulled) -> Pulled {
-        let status = match (self.count, self.removed) {
+    fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
+        let Gathered { body, count } = gather(self.log, &self.wanted)?;
+        let removed = self.removed || count < self.wanted.len();
+        let status = match (count, removed) {
             (0, true) => PullStatus::MessageWasRemoving,
             (0, false) => PullStatus::NoMatchedMessage,
             _ => PullStatus::Found,
         };
-        let next_begin_offset = self.next;
-        Pulled { status, next_begin_offset, body: self.body.into(), ..empty }
+        Ok(Pulled { status, next_begin_offset: self.next, body, ..empty })
     }
 }
