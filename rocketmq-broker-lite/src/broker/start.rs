@@ -22,11 +22,15 @@ use crate::delay::schedule::Schedule;
 use crate::error::StartError;
 use crate::pull_wait::wake::PullHold;
 use crate::registration::{Identity, Registration};
+use crate::server::pool::Pool;
 use crate::store::fs::Fs;
 use crate::store::{MessageStore, PullLimits, StoreConfig, StoreError};
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;
 use crate::tables::topic::{TopicRules, TopicTable};
+
+/// How many requests may wait for the disk at a time.
+pub(super) const READERS: usize = 8;
 
 /// What is read from disk.
 struct Files {
@@ -68,6 +72,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
         offsets,
         consumers: ConsumerManager::default(),
         producers: ProducerManager::default(),
+        readers: Pool::new(READERS, &task_tracker),
         held,
         schedule,
         config,

@@ -93,6 +93,11 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// A read that may not wait for the disk would have had to.
+    pub(super) fn would_wait(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// For `map_err` on file operations: `op` is a verb.
     pub(super) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), op, source: Arc::new(source) }

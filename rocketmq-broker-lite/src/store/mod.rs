@@ -62,10 +62,10 @@ pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;
-use fs::{Fs, FsLock};
+use fs::{Fs, FsLock, Reads};
 pub(crate) use message::{Appended, Arrival, NewMessage};
 use pull::Pull;
-pub(crate) use pull::{PullStatus, Pulled};
+pub(crate) use pull::{PullFrom, PullStatus, Pulled};
 use queue_table::QueueTable;
 use recovery::Recovery;
 use room::Room;
@@ -292,10 +292,21 @@ impl MessageStore {
         max_bytes: usize,
         wants: &dyn Fn(i64) -> bool,
     ) -> Pulled {
+        let from = PullFrom { topic, queue_id, offset, max_messages, max_bytes };
+        self.pull_as(Reads::Wait, from, wants).expect("it may wait")
+    }
+
+    /// [`pull`](Self::pull), but brings nothing where the disk would have to be waited for.
+    pub(crate) fn pull_now(&self, from: PullFrom<'_>, wants: &dyn Fn(i64) -> bool) -> Option<Pulled> {
+        self.pull_as(Reads::Now, from, wants)
+    }
+
+    fn pull_as(&self, reads: Reads, from: PullFrom<'_>, wants: &dyn Fn(i64) -> bool) -> Option<Pulled> {
+        let PullFrom { topic, queue_id, offset, max_messages, max_bytes } = from;
         let queue = self.inner.queues.find(topic, queue_id);
         let cached_bytes = self.inner.cached_log_bytes();
         let limits = self.inner.config.pull_limits;
-        let pull = Pull { offset, max_messages, max_bytes, limits, wants, cached_bytes };
+        let pull = Pull { offset, max_messages, max_bytes, limits, reads, wants, cached_bytes };
         pull.run(&self.inner.log, queue.as_deref())
     }
 
