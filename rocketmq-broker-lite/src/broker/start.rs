@@ -136,8 +136,10 @@ fn open_tables(
     store: &MessageStore,
 ) -> io::Result<Tables> {
     let dir = store.dir().clone();
+    let topics = TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?;
+    topics.adopt(store.topics());
     Ok((
-        Arc::new(TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?),
+        Arc::new(topics),
         SubscriptionGroupTable::open(config.auto_create_subscription_group, dir.clone(), clock.clone())?,
         ConsumerOffsets::open(dir, |topic, queue_id| store.max_offset(topic, queue_id))?,
         Schedule::open(levels, store)?,
@@ -162,6 +164,7 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
         flush_interval_consume_queue: config.flush_interval_consume_queue,
         max_message_size: config.max_message_size,
+        truncate_damaged_log: config.truncate_damaged_log,
         disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         delay_levels,
         pull_limits: PullLimits {

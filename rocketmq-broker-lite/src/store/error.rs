@@ -74,6 +74,19 @@ pub(crate) enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// The log cannot be read at a place before its end. To go on would give up what lies behind; nothing was changed.
+    #[error(
+        "the log is damaged at {at}: what lies behind up to {until} would be lost, {records} good records among it. With \
+         truncateDamagedLog=true the broker goes on without it, and keeps it in the directory `damaged` of the store"
+    )]
+    LogDamaged {
+        /// The place.
+        at: i64,
+        /// Up to where the log was safe, or good records were found.
+        until: i64,
+        /// How many good records lie in between.
+        records: u64,
+    },
     /// No message begins at that place in the log.
     #[error("no message at physical offset {0}")]
     NotFound(i64),

@@ -20,6 +20,7 @@ mod checkpoint;
 mod commit_log;
 mod config;
 mod consume_queue;
+mod damage;
 mod dir;
 mod dispatch;
 mod error;
@@ -43,6 +44,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -167,7 +169,23 @@ impl MessageStore {
         let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
-        Recovery { store: &dir, log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
+        let goes_on_after_damage = config.truncate_damaged_log;
+        let recovery = Recovery {
+            store: &dir,
+            log: &log,
+            queues: &queues,
+            delay_levels,
+            checkpoint,
+            clean,
+            goes_on_after_damage,
+        };
+        if let Err(error) = recovery.run() {
+            if clean && matches!(error, StoreError::LogDamaged { .. }) {
+                // Nothing was changed: the next start is to find what this one has found.
+                checkpoint::clear_abort(&*dir.fs, root)?;
+            }
+            return Err(error);
+        }
         let room = Room::new(config.disk_space_warning_level_ratio);
         let inner = Arc::new(Inner {
             config,
@@ -184,7 +202,7 @@ impl MessageStore {
             cached_log_bytes: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
         });
-        if !clean || checkpoint.safe_offset.is_none() {
+        if !clean || checkpoint.safe_offset != Some(inner.log.max_offset()) {
             // The next crash need not go through this part of the log again.
             inner.log.sync()?;
             flush::flush_queues(&inner, true)?;
@@ -344,6 +362,16 @@ impl MessageStore {
     /// Where the broker's tables lie.
     pub(crate) fn dir(&self) -> &StoreDir {
         &self.inner.dir
+    }
+
+    /// The topics that have queues here, and how many at least, by the highest number.
+    pub(crate) fn topics(&self) -> Vec<(String, i32)> {
+        let mut topics: BTreeMap<String, i32> = BTreeMap::new();
+        for queue in self.inner.queues.all() {
+            let count = topics.entry(queue.topic.to_string()).or_default();
+            *count = (*count).max(queue.queue_id.saturating_add(1));
+        }
+        topics.into_iter().collect()
     }
 
     /// The failure after which the store takes no more messages.
