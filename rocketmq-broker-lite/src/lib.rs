@@ -9,6 +9,8 @@ pub mod cli;
 pub(crate) mod clients;
 pub(crate) mod clock;
 pub(crate) mod config;
+#[cfg(test)]
+pub(crate) mod cost;
 pub(crate) mod delay;
 pub(crate) mod error;
 #[cfg(test)]

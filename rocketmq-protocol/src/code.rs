@@ -69,6 +69,12 @@ codes! {
         UnlockBatchMq = 42,
         /// Ask the broker whether it takes a subscription.
         CheckClientConfig = 46,
+        /// Puts a value into the name server's table of texts.
+        PutKvConfig = 100,
+        /// A value of the name server's table of texts.
+        GetKvConfig = 101,
+        /// Takes a value out of the name server's table of texts.
+        DeleteKvConfig = 102,
         /// A broker registers at the name server.
         RegisterBroker = 103,
         /// A broker leaves the name server.
@@ -77,6 +83,14 @@ codes! {
         GetRouteInfoByTopic = 105,
         /// The clusters and their brokers.
         GetBrokerClusterInfo = 106,
+        /// All topics that the name server knows.
+        GetAllTopicListFromNameserver = 206,
+        /// The name server forgets a topic.
+        DeleteTopicInNamesrv = 216,
+        /// One topic's queues (5.x).
+        RegisterTopicInNamesrv = 217,
+        /// All values of a namespace in the name server's table of texts.
+        GetKvListByNamespace = 219,
         /// Reset a consumer's offsets.
         ResetConsumerClientOffset = 220,
         /// A consumer's offsets.
@@ -93,6 +107,10 @@ codes! {
         QueryDataVersion = 322,
         /// The broker hands a reply to the requester.
         PushReplyMessageToClient = 326,
+        /// The brokers of a group (5.x).
+        GetBrokerMemberGroup = 901,
+        /// A broker tells the name server that it lives (5.x).
+        BrokerHeartbeat = 904,
     }
 }
 

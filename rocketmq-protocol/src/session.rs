@@ -1,8 +1,9 @@
 //! The requests in flight on one connection: opaque numbers, deadlines, and the end of the connection. No I/O and no
 //! clock: `now` comes from the caller.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -13,15 +14,20 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Session<T> {
     last_opaque: i32,
-    requests: HashMap<i32, InFlight<T>, BuildHasherDefault<OpaqueHasher>>,
+    requests: Requests<T>,
     /// How many of them have no answer yet.
     unanswered: usize,
-    /// No unanswered request's deadline is before this; it may be earlier than all of them.
-    earliest: Option<Instant>,
+    /// The deadlines of all unanswered requests, and of some that are over.
+    deadlines: BinaryHeap<Reverse<(Instant, i32)>>,
     /// A request was begun since the last [`take_asked`](Self::take_asked).
     asked: bool,
     closed: Option<Arc<str>>,
 }
+
+type Requests<T> = HashMap<i32, InFlight<T>, BuildHasherDefault<OpaqueHasher>>;
+
+/// So many deadlines of requests that are over are kept at the least.
+const FEW_DEADLINES: usize = 64;
 
 #[derive(Debug)]
 struct InFlight<T> {
@@ -107,7 +113,7 @@ impl<T> Default for Session<T> {
             last_opaque: 0,
             requests: HashMap::default(),
             unanswered: 0,
-            earliest: None,
+            deadlines: BinaryHeap::new(),
             asked: false,
             closed: None,
         }
@@ -136,7 +142,16 @@ impl<T> Session<T> {
         self.requests.insert(opaque, InFlight { deadline, state: State::Unanswered(waiting) });
         self.unanswered += 1;
         self.asked = true;
-        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        if self.deadlines.len() >= 2 * self.unanswered + FEW_DEADLINES {
+            self.forget_deadlines();
+        }
+        self.deadlines.push(Reverse((deadline, opaque)));
+    }
+
+    /// Of requests that are over. Paid for by those that have been begun since the last time.
+    fn forget_deadlines(&mut self) {
+        let requests = &self.requests;
+        self.deadlines.retain(|Reverse((deadline, opaque))| is_due(requests, *opaque, *deadline));
     }
 
     /// Whether a request is over: then it is forgotten, and its number may be used again.
@@ -192,24 +207,29 @@ impl<T> Session<T> {
 
     /// Ends every request whose deadline has come, and adds what is to be told of it to `news`.
     pub fn expire(&mut self, now: Instant, news: &mut Vec<News<T>>) {
-        if self.earliest.is_none_or(|earliest| now < earliest) {
+        if self.next_deadline().is_none_or(|next| now < next) {
             return;
         }
-        self.earliest = None;
-        let Self { requests, unanswered, earliest, .. } = self;
-        requests.retain(|_, request| {
-            let State::Unanswered(waiting) = &request.state else { return true };
-            if request.deadline > now {
-                let earliest = earliest.get_or_insert(request.deadline);
-                *earliest = request.deadline.min(*earliest);
-                return true;
+        while let Some(Reverse((deadline, opaque))) = self.deadlines.peek().copied() {
+            if is_due(&self.requests, opaque, deadline) {
+                if deadline > now {
+                    return;
+                }
+                self.end(opaque, news);
             }
-            *unanswered -= 1;
-            news.push(waiting.lost(Lost::Expired));
-            let stays = matches!(waiting, Waiting::Task(_));
-            request.state = State::Expired;
-            stays
-        });
+            self.deadlines.pop();
+        }
+    }
+
+    fn end(&mut self, opaque: i32, news: &mut Vec<News<T>>) {
+        let Entry::Occupied(mut request) = self.requests.entry(opaque) else { return };
+        let State::Unanswered(waiting) = &request.get().state else { return };
+        self.unanswered -= 1;
+        news.push(waiting.lost(Lost::Expired));
+        match waiting {
+            Waiting::Task(_) => request.get_mut().state = State::Expired,
+            Waiting::Receiver(_) => drop(request.remove()),
+        }
     }
 
     /// Ends the requests whose receivers have [given up](Receiver::gives_up).
@@ -225,10 +245,10 @@ impl<T> Session<T> {
         });
     }
 
-    /// When [`expire`](Self::expire) is to be called next.
+    /// When [`expire`](Self::expire) is to be called next; perhaps for nothing.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.earliest
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
     /// Whether a request was begun since the last call.
@@ -243,7 +263,7 @@ impl<T> Session<T> {
             return false;
         }
         self.closed = Some(Arc::clone(cause));
-        self.earliest = None;
+        self.deadlines = BinaryHeap::new();
         let Self { requests, unanswered, .. } = self;
         requests.retain(|_, request| {
             let State::Unanswered(waiting) = &request.state else { return true };
@@ -275,6 +295,13 @@ impl<T> Waiting<T> {
             Self::Receiver(receiver) => News::Outcome(Arc::clone(receiver), Err(lost)),
         }
     }
+}
+
+/// Whether that deadline is one of a request that waits.
+fn is_due<T>(requests: &Requests<T>, opaque: i32, deadline: Instant) -> bool {
+    requests
+        .get(&opaque)
+        .is_some_and(|request| request.deadline == deadline && matches!(request.state, State::Unanswered(_)))
 }
 
 /// Spreads consecutive numbers over a table. They are our own, so that nobody can make them collide.
@@ -365,6 +392,43 @@ mod tests {
         assert_eq!(expired(&mut session, after(9)), 2);
         assert_eq!(session.next_deadline(), None);
         assert_eq!(session.in_flight(), 0);
+    }
+
+    #[test]
+    fn ending_one_of_many_looks_at_that_one() {
+        let now = Instant::now();
+        let mut session = Session::<()>::default();
+        for after in 1..=10_000 {
+            begin(&mut session, now + Duration::from_millis(after));
+        }
+        for after in 1..=100 {
+            assert_eq!(expired(&mut session, now + Duration::from_millis(after)), 1);
+            assert_eq!(session.deadlines.len(), usize::try_from(10_000 - after).unwrap());
+        }
+    }
+
+    #[test]
+    fn deadlines_of_answered_requests_are_forgotten() {
+        let now = Instant::now();
+        let mut session = Session::default();
+        let waiting = begin(&mut session, now + Duration::from_secs(9));
+        for after in 0..10_000 {
+            let opaque = begin(&mut session, now + Duration::from_micros(after));
+            session.complete(opaque, ()).unwrap().tell();
+            assert!(session.poll(opaque, Waker::noop()).is_ready());
+            assert!(
+                session.deadlines.len() <= FEW_DEADLINES + 4,
+                "{} after {after}",
+                session.deadlines.len()
+            );
+        }
+        assert_eq!(expired(&mut session, now + Duration::from_secs(1)), 0);
+        assert_eq!(
+            session.next_deadline(),
+            Some(now + Duration::from_secs(9)),
+            "nothing is looked at for nothing"
+        );
+        assert_eq!(session.poll(waiting, Waker::noop()), Poll::Pending);
     }
 
     #[test]

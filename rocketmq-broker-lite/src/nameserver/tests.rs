@@ -1,6 +1,7 @@
 //! The name server over real connections.
 
 use bytes::Bytes;
+use rocketmq_protocol::ByteString;
 use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::register_broker::RegisterBrokerBody;
@@ -10,8 +11,11 @@ use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::header::NoFields;
 use rocketmq_protocol::remoting::{Connection, Handler, Responder, connect};
 use rocketmq_protocol::request::{
-    BrokerClusterInfoRequest, ConsumerListRequest, QueryDataVersionRequest, QueryDataVersionResponse,
-    RegisterBrokerRequest, RegisterBrokerResponse, Request, RouteInfoRequest, UnregisterBrokerRequest,
+    AllTopicsRequest, BrokerClusterInfoRequest, BrokerHeartbeatRequest, BrokerMemberGroupRequest,
+    ConsumerListRequest, DeleteKvConfigRequest, DeleteTopicInNamesrvRequest, GetKvConfigRequest,
+    GetKvConfigResponse, KvListByNamespaceRequest, PutKvConfigRequest, QueryDataVersionRequest,
+    QueryDataVersionResponse, RegisterBrokerRequest, RegisterBrokerResponse, RegisterTopicRequest, Request,
+    RouteInfoRequest, UnregisterBrokerRequest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -174,6 +178,77 @@ async fn a_silent_broker_is_removed_and_its_connection_closed() {
     clock.advance(Duration::from_secs(121));
     tokio::time::timeout(TIMEOUT, broker.closed()).await.expect("the silent broker's connection stays open");
     assert_eq!(bench.route().await.code(), 17);
+}
+
+/// A 5.x broker may register for ten seconds only, and says each second that it lives.
+#[tokio::test]
+async fn a_broker_that_keeps_alive_by_heartbeats_stays() {
+    let scan_not_active_broker_interval = Duration::from_millis(10);
+    let clock = Clock::default();
+    let config = NamesrvConfig { scan_not_active_broker_interval, ..NamesrvConfig::default() };
+    let bench = Bench::start_with(config, clock.clone()).await;
+    let quick = RegisterBrokerRequest { heartbeat_timeout_millis: Some(10_000), ..registration() };
+    bench.ask(&quick, topics()).await;
+    let heartbeat = BrokerHeartbeatRequest {
+        cluster_name: "DefaultCluster".into(),
+        broker_addr: "10.0.0.1:10911".into(),
+        broker_name: "broker-a".into(),
+    };
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(9));
+        let answer = bench.ask(&heartbeat, Bytes::new()).await;
+        assert_eq!((answer.code(), answer.remark()), (0, None));
+        assert!(bench.route().await.is_success());
+    }
+    clock.advance(Duration::from_secs(11));
+    tokio::time::timeout(TIMEOUT, bench.peer.closed())
+        .await
+        .expect("the silent broker's connection stays open");
+}
+
+#[tokio::test]
+async fn a_topic_can_be_registered_listed_and_deleted_by_itself() {
+    let bench = Bench::start().await;
+    bench.ask(&registration(), topics()).await;
+    let body = r#"{"brokerDatas":null,"queueDatas":[{"brokerName":"broker-a","perm":6,"readQueueNums":2,"topicSysFlag":0,"writeQueueNums":2}]}"#;
+    let new = RegisterTopicRequest { topic: "New".into() };
+    assert!(bench.ask(&new, body).await.is_success());
+    assert_eq!(text(&bench.ask(&AllTopicsRequest, Bytes::new()).await), r#"{"topicList":["New","T"]}"#);
+    let delete = DeleteTopicInNamesrvRequest { topic: "T".into(), cluster_name: None };
+    assert!(bench.ask(&delete, Bytes::new()).await.is_success());
+    assert_eq!(bench.route().await.code(), 17);
+    let group =
+        BrokerMemberGroupRequest { cluster_name: "DefaultCluster".into(), broker_name: "broker-a".into() };
+    assert_eq!(
+        text(&bench.ask(&group, Bytes::new()).await),
+        r#"{"brokerMemberGroup":{"brokerAddrs":{0:"10.0.0.1:10911"},"brokerName":"broker-a","cluster":"DefaultCluster"}}"#
+    );
+}
+
+#[tokio::test]
+async fn texts_are_kept_by_namespace_and_brokers_learn_the_order_topics() {
+    let bench = Bench::start().await;
+    let namespace = ByteString::from_static("ORDER_TOPIC_CONFIG");
+    let get = GetKvConfigRequest { namespace: namespace.clone(), key: "T".into() };
+    let list = KvListByNamespaceRequest { namespace: namespace.clone() };
+    let answer = bench.ask(&get, Bytes::new()).await;
+    let remark = Some("No config item, Namespace: ORDER_TOPIC_CONFIG Key: T");
+    assert_eq!((answer.code(), answer.remark()), (22, remark));
+    let answer = bench.ask(&list, Bytes::new()).await;
+    assert_eq!((answer.code(), answer.remark()), (22, Some("No config item, Namespace: ORDER_TOPIC_CONFIG")));
+    assert!(bench.ask(&registration(), topics()).await.body().is_empty());
+
+    let put =
+        PutKvConfigRequest { namespace: namespace.clone(), key: "T".into(), value: "broker-a:4".into() };
+    assert!(bench.ask(&put, Bytes::new()).await.is_success());
+    let value: GetKvConfigResponse = bench.ask(&get, Bytes::new()).await.header().unwrap();
+    assert_eq!(value.value.as_deref(), Some("broker-a:4"));
+    for answer in [bench.ask(&list, Bytes::new()).await, bench.ask(&registration(), topics()).await] {
+        assert_eq!(text(&answer), r#"{"table":{"T":"broker-a:4"}}"#);
+    }
+    let delete = DeleteKvConfigRequest { namespace, key: "T".into() };
+    assert!(bench.ask(&delete, Bytes::new()).await.is_success());
+    assert_eq!(bench.ask(&get, Bytes::new()).await.code(), 22);
 }
 
 #[tokio::test]

@@ -53,9 +53,9 @@ enum End {
 /// What follows from an answer.
 enum Next {
     Over(Result<SendResult>),
-    Again(Sending),
+    Again(Box<Sending>),
     /// The same try once more, on a new connection.
-    Anew(Sending, Try),
+    Anew(Box<(Sending, Try)>),
 }
 
 impl Flight {
@@ -68,7 +68,7 @@ impl Flight {
     pub(super) async fn depart(self: &Arc<Self>, mut sending: Sending) {
         let inner = &self.inner;
         let Some(tried) = inner.first_try(&mut sending) else {
-            return self.go_on(Next::Again(sending));
+            return self.go_on(Next::Again(Box::new(sending)));
         };
         let addr = &tried.queue.broker_addr;
         let code = sending.prepared.header.code();
@@ -150,7 +150,7 @@ impl Flight {
             Next::Over(sent) => self.end(sent),
             // Boxed: a task's future is moved whole.
             Next::Again(sending) => self.follow(Box::pin(Arc::clone(self).try_again(sending))),
-            Next::Anew(sending, tried) => self.follow(Box::pin(Arc::clone(self).try_anew(sending, tried))),
+            Next::Anew(parts) => self.follow(Box::pin(Arc::clone(self).try_anew(parts))),
         }
     }
 
@@ -168,12 +168,13 @@ impl Flight {
         });
     }
 
-    async fn try_again(self: Arc<Self>, mut sending: Sending) -> Result<SendResult> {
+    async fn try_again(self: Arc<Self>, mut sending: Box<Sending>) -> Result<SendResult> {
         let begun = self.inner.begin_try(&mut sending).await;
-        self.inner.follow(sending, begun).await
+        self.inner.follow(*sending, begun).await
     }
 
-    async fn try_anew(self: Arc<Self>, sending: Sending, tried: Try) -> Result<SendResult> {
+    async fn try_anew(self: Arc<Self>, parts: Box<(Sending, Try)>) -> Result<SendResult> {
+        let (sending, tried) = *parts;
         let left = tried.left(Instant::now());
         let (header, body) = (&sending.prepared.header, sending.prepared.body.clone());
         let door = self.inner.instance.door();
@@ -208,7 +209,7 @@ impl Trip {
         }
         let addr = &tried.queue.broker_addr;
         match inner.instance.door().judge::<SendMessageRequest>(&way, addr, outcome, &STORED) {
-            Judged::GoneAway => Next::Anew(sending, tried),
+            Judged::GoneAway => Next::Anew(Box::new((sending, tried))),
             Judged::Answered(answered) => {
                 let msg_id = &mut sending.prepared.msg_id;
                 let sent = answered.map(|answer| send_result(answer, std::mem::take(msg_id), &tried.queue));
@@ -221,7 +222,7 @@ impl Trip {
 fn settled(inner: &Arc<Inner>, mut sending: Sending, tried: &Try, sent: Result<SendResult>) -> Next {
     match inner.settle(&mut sending, tried, sent) {
         Verdict::Done(result) => Next::Over(Ok(result)),
-        Verdict::Again if !inner.stop.is_cancelled() => Next::Again(sending),
+        Verdict::Again if !inner.stop.is_cancelled() => Next::Again(Box::new(sending)),
         Verdict::Again => Next::Over(sending.tries.cut_off(&sending.prepared.header.topic)),
         Verdict::GiveUp => Next::Over(sending.tries.finish(&sending.prepared.header.topic, Instant::now())),
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod consumer;
+mod kv_config;
 mod name_server;
 mod offset;
 mod pull;
@@ -10,9 +11,14 @@ mod send_back;
 
 pub use client::{ConsumerListRequest, HeartbeatRequest, NotifyConsumerIdsChanged, UnregisterClientRequest};
 pub use consumer::CheckClientConfigRequest;
+pub use kv_config::{
+    DeleteKvConfigRequest, GetKvConfigRequest, GetKvConfigResponse, KvListByNamespaceRequest,
+    PutKvConfigRequest,
+};
 pub use name_server::{
-    BrokerClusterInfoRequest, QueryDataVersionRequest, QueryDataVersionResponse, RegisterBrokerRequest,
-    RegisterBrokerResponse, RouteInfoRequest, UnregisterBrokerRequest,
+    AllTopicsRequest, BrokerClusterInfoRequest, BrokerHeartbeatRequest, BrokerMemberGroupRequest,
+    DeleteTopicInNamesrvRequest, QueryDataVersionRequest, QueryDataVersionResponse, RegisterBrokerRequest,
+    RegisterBrokerResponse, RegisterTopicRequest, RouteInfoRequest, UnregisterBrokerRequest,
 };
 pub use offset::{
     EarliestStoreTimeRequest, MaxOffsetRequest, MinOffsetRequest, OffsetResponse, QueryConsumerOffsetRequest,

@@ -1,4 +1,4 @@
-//! Requests to a name server: codes 103 to 106 and 322.
+//! Requests to a name server about brokers and routes: codes 103 to 106, 206, 216, 217, 322, 901 and 904.
 
 use bytestring::ByteString;
 
@@ -94,6 +94,61 @@ header! {
     }
 }
 
+header! {
+    /// A broker lives (5.x). Java: `BrokerHeartbeatRequestHeader`, whose other fields are for controllers.
+    BrokerHeartbeatRequest {
+        /// The cluster's name.
+        cluster_name: ByteString = "clusterName",
+        /// Where clients reach it.
+        broker_addr: ByteString = "brokerAddr",
+        /// The group's name.
+        broker_name: ByteString = "brokerName",
+    }
+}
+
+header! {
+    /// The brokers of a group, please (5.x); the answer's body is
+    /// [`BrokerMemberGroupBody`](crate::body::cluster::BrokerMemberGroupBody). Java: `GetBrokerMemberGroupRequestHeader`.
+    BrokerMemberGroupRequest {
+        /// The cluster's name.
+        cluster_name: ByteString = "clusterName",
+        /// The group's name.
+        broker_name: ByteString = "brokerName",
+    }
+}
+
+header! {
+    /// One topic's queues (5.x); the body is [`TopicRouteData`](crate::body::route::TopicRouteData), of which only the
+    /// queues count. Java: `RegisterTopicRequestHeader`.
+    RegisterTopicRequest {
+        /// The topic.
+        topic: ByteString = "topic",
+    }
+}
+
+header! {
+    /// Forget a topic. Java: `DeleteTopicFromNamesrvRequestHeader`.
+    DeleteTopicInNamesrvRequest {
+        /// The topic.
+        topic: ByteString = "topic",
+        /// Only in this cluster (5.x).
+        cluster_name: Option<ByteString> = "clusterName",
+    }
+}
+
+/// All topics, please; the answer's body is [`TopicList`](crate::body::cluster::TopicList).
+#[derive(Clone, Copy, Debug)]
+pub struct AllTopicsRequest;
+
+impl HeaderFields for AllTopicsRequest {
+    fn write_fields(&self, _: &mut impl crate::header::FieldSink) {}
+}
+
+request!(BrokerHeartbeatRequest => BrokerHeartbeat, NoFields);
+request!(BrokerMemberGroupRequest => GetBrokerMemberGroup, NoFields);
+request!(RegisterTopicRequest => RegisterTopicInNamesrv, NoFields);
+request!(DeleteTopicInNamesrvRequest => DeleteTopicInNamesrv, NoFields);
+request!(AllTopicsRequest => GetAllTopicListFromNameserver, NoFields);
 request!(RouteInfoRequest => GetRouteInfoByTopic, NoFields);
 request!(BrokerClusterInfoRequest => GetBrokerClusterInfo, NoFields);
 request!(RegisterBrokerRequest => RegisterBroker, RegisterBrokerResponse);
