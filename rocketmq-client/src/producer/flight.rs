@@ -41,6 +41,10 @@ struct Trip {
 }
 
 /// How a send ends for its ticket.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one: a box would cost every send an allocation"
+)]
 enum End {
     /// Not yet; the task is to be woken.
     Waited(Option<Waker>),
@@ -51,6 +55,10 @@ enum End {
 }
 
 /// What follows from an answer.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one: a box would cost every send an allocation"
+)]
 enum Next {
     Over(Result<SendResult>),
     Again(Box<Sending>),
