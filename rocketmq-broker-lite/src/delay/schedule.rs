@@ -81,6 +81,12 @@ impl Schedule {
         &self.levels
     }
 
+    /// Whether any message waits, due or not. Does not look at the disk.
+    pub(crate) fn has_waiting(&self, store: &MessageStore) -> bool {
+        let next = self.progress.iter().map(|progress| progress.next_offset.load(Ordering::Relaxed));
+        (0..).zip(next).any(|(queue_id, next)| store.max_offset(SCHEDULE_TOPIC, queue_id) > next)
+    }
+
     /// Delivers some of the messages whose time has come; true if there may be more. A level in which nothing waits
     /// costs a look at its queue's end.
     pub(crate) fn deliver_due(&self, store: &MessageStore, topics: &TopicTable, now_ms: i64) -> bool {

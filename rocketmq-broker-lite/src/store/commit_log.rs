@@ -12,7 +12,9 @@ use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_BLANK};
 use super::StoreError;
 use super::append::NextOffsets;
 use super::dir::StoreDir;
+use super::fs::Reads;
 use super::segment::{FileQueue, Segment};
+use super::tail::Tail;
 
 /// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
 /// that the file system knows already, and need not wait for its journal too.
@@ -29,6 +31,7 @@ pub(super) struct CommitLog {
     last_timestamp: AtomicI64,
     flushed_timestamp: AtomicI64,
     zeroes_ahead: bool,
+    tail: Tail,
 }
 
 /// Who holds this may append.
@@ -74,6 +77,7 @@ impl CommitLog {
             last_timestamp: AtomicI64::new(0),
             flushed_timestamp: AtomicI64::new(0),
             zeroes_ahead,
+            tail: Tail::default(),
         })
     }
 
@@ -105,6 +109,11 @@ impl CommitLog {
     /// The bytes of one file.
     pub(super) fn file_size(&self) -> i64 {
         self.files.size()
+    }
+
+    /// Its newest bytes.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The files, for recovery.
@@ -190,8 +199,22 @@ impl CommitLog {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn read(&self, out: &mut Vec<u8>, len: usize, offset: i64) -> Result<(), StoreError> {
+        self.read_as(Reads::Wait, out, len, offset)
+    }
+
+    /// [`read`](Self::read), waiting for the disk or not.
+    ///
+    /// # Errors
+    /// As for `read`; and [`StoreError::would_wait`] if it may not wait but had to.
+    pub(super) fn read_as(
+        &self,
+        reads: Reads,
+        out: &mut Vec<u8>,
+        len: usize,
+        offset: i64,
+    ) -> Result<(), StoreError> {
         let readable = usize::try_from(self.max_offset().saturating_sub(offset)).unwrap_or_default();
-        self.files.read(out, len.min(readable), offset)
+        self.files.read_as(reads, out, len.min(readable), offset)
     }
 
     /// Waits until the disk has everything that was published when this was called. One caller at a time.

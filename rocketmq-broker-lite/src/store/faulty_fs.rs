@@ -28,8 +28,12 @@ pub(crate) struct Faults {
     held_table_syncs: Mutex<bool>,
     /// Syncs of the log wait.
     held_syncs: Mutex<bool>,
+    /// Syncs of consume queues wait.
+    held_queue_syncs: Mutex<bool>,
     /// Writes to the log wait.
     held_writes: Mutex<bool>,
+    /// Reads of the log and of consume queues wait, and cannot be done at once.
+    held_reads: Mutex<bool>,
     changed: Condvar,
     /// How many syncs and writes wait.
     waiting: Mutex<usize>,
@@ -59,10 +63,34 @@ impl Faults {
         self.changed.notify_all();
     }
 
+    /// Makes syncs of consume queues wait, or lets them go on.
+    pub(crate) fn hold_queue_syncs(&self, held: bool) {
+        *self.held_queue_syncs.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
     /// Makes writes to the log wait, or lets them go on.
     pub(crate) fn hold_writes(&self, held: bool) {
         *self.held_writes.lock().unwrap() = held;
         self.changed.notify_all();
+    }
+
+    /// Makes reads wait, as if nothing were in the page cache, or lets them go on.
+    pub(crate) fn hold_reads(&self, held: bool) {
+        *self.held_reads.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// How many reads, syncs and writes wait.
+    pub(crate) fn held(&self) -> usize {
+        *self.waiting.lock().unwrap()
+    }
+
+    fn refuse_to_wait(&self) -> io::Result<()> {
+        match *self.held_reads.lock().unwrap() {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
     }
 
     /// Returns once a sync or a write waits.
@@ -71,6 +99,9 @@ impl Faults {
     }
 
     fn wait_while(&self, held: &Mutex<bool>) {
+        if !*held.lock().unwrap() {
+            return;
+        }
         *self.waiting.lock().unwrap() += 1;
         self.changed.notify_all();
         drop(self.changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
@@ -90,6 +121,11 @@ impl Fs for FaultyFs {
         let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
         let (is_log, is_table) = (is_below(path, "commitlog"), is_below(path, "config"));
         Ok(Box::new(FaultyFile { file, faults, is_log, is_table }))
+    }
+
+    fn open_now(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.0.refuse_to_wait()?;
+        self.open(path)
     }
 
     fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
@@ -131,6 +167,13 @@ impl Fs for FaultyFs {
 
 impl FsFile for FaultyFile {
     fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.faults.wait_while(&self.faults.held_reads);
+        self.faults.reads.fetch_add(usize::from(self.is_log), Ordering::SeqCst);
+        self.file.read_at(out, len, offset)
+    }
+
+    fn read_now_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.faults.refuse_to_wait()?;
         self.faults.reads.fetch_add(usize::from(self.is_log), Ordering::SeqCst);
         self.file.read_at(out, len, offset)
     }
@@ -158,10 +201,11 @@ impl FsFile for FaultyFile {
         if self.is_log {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
             self.faults.wait_while(&self.faults.held_syncs);
-        }
-        if self.is_table {
+        } else if self.is_table {
             self.faults.table_syncs.fetch_add(1, Ordering::SeqCst);
             self.faults.wait_while(&self.faults.held_table_syncs);
+        } else {
+            self.faults.wait_while(&self.faults.held_queue_syncs);
         }
         if self.faults.fail_syncs.load(Ordering::SeqCst)
             || (!self.is_log && self.faults.fail_queue_syncs.load(Ordering::SeqCst))

@@ -1,8 +1,9 @@
-//! Flushing: who waits for the disk, and the two threads that make it so.
+//! Flushing: who waits for the disk, and the threads that make it so.
 //!
 //! The *log thread* syncs the commit log: at once when someone waits, and one sync answers all who waited for it
-//! (group commit); otherwise in the background. The *queue thread* writes and syncs consume queues, writes the
-//! checkpoint, and tells waiters when their time is over, also while a sync hangs. Both sleep while nothing is to do.
+//! (group commit); otherwise in the background. The *queue thread* writes and syncs consume queues, and writes the
+//! checkpoint. The *answer thread* tells those who wait, so that no sync waits for them, and those whose time is over
+//! also while a sync hangs. All sleep while nothing is to do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -36,6 +37,7 @@ pub(super) struct Flusher {
     state: Mutex<State>,
     log_wake: Condvar,
     queue_wake: Condvar,
+    answer_wake: Condvar,
     /// A thread found nothing to do: the next append must wake it.
     log_sleeps: AtomicBool,
     queue_sleeps: AtomicBool,
@@ -46,8 +48,8 @@ struct State {
     waiters: Vec<Waiter>,
     /// The log thread waits for `log_wake`.
     log_waits: bool,
-    /// When the queue thread wakes by itself.
-    queue_wakes_at: Option<Instant>,
+    /// When the answer thread wakes by itself; `None` if it does not.
+    answers_at: Option<Instant>,
     stopped: bool,
 }
 
@@ -57,7 +59,7 @@ struct Waiter {
     done: FlushDone,
 }
 
-/// Starts the two threads.
+/// Starts the threads.
 ///
 /// # Errors
 /// The system gives no thread.
@@ -74,7 +76,11 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, StoreErro
         };
         thread::Builder::new().name(name.to_owned()).spawn(run)
     };
-    let threads = [spawn("store-flush-log", run_log), spawn("store-flush-cq", run_queues)];
+    let threads = [
+        spawn("store-flush-log", run_log),
+        spawn("store-flush-cq", run_queues),
+        spawn("store-answer", run_answers),
+    ];
     let threads = threads.into_iter().collect::<Result<_, _>>();
     threads.map_err(StoreError::io("start a thread for", &inner.config.root_dir))
 }
@@ -89,14 +95,15 @@ impl Flusher {
         }
     }
 
-    /// Makes both threads look again.
+    /// Makes all threads look again.
     pub(super) fn wake(&self) {
         let _state = self.lock();
         self.log_wake.notify_all();
         self.queue_wake.notify_all();
+        self.answer_wake.notify_all();
     }
 
-    /// Ends both threads.
+    /// Ends the threads.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
         self.wake();
@@ -110,10 +117,6 @@ impl Flusher {
     /// Answers all who wait for no more than what is flushed.
     pub(super) fn answer_flushed(&self, flushed: i64) {
         self.answer(|waiter| (waiter.end_offset <= flushed).then_some(FlushOutcome::Flushed));
-    }
-
-    fn answer_expired(&self, now: Instant) {
-        self.answer(|waiter| (waiter.deadline <= now).then_some(FlushOutcome::TimedOut));
     }
 
     fn answer(&self, outcome: impl Fn(&Waiter) -> Option<FlushOutcome>) {
@@ -142,33 +145,85 @@ pub(super) fn when_flushed(inner: &Inner, end_offset: i64, timeout: Duration, do
         drop(state);
         return done(FlushOutcome::Failed);
     }
+    // Under the lock: a sync that ends from here on tells the answer thread.
+    if inner.log.flushed_offset() >= end_offset {
+        drop(state);
+        return done(FlushOutcome::Flushed);
+    }
     let deadline = Instant::now() + timeout;
     state.waiters.push(Waiter { end_offset, deadline, done });
     if state.log_waits {
         inner.flusher.log_wake.notify_all();
     }
-    if state.queue_wakes_at.is_none_or(|at| deadline < at) {
-        state.queue_wakes_at = Some(deadline);
-        inner.flusher.queue_wake.notify_all();
+    if state.answers_at.is_none_or(|at| deadline < at) {
+        state.answers_at = Some(deadline);
+        inner.flusher.answer_wake.notify_all();
     }
 }
 
 fn run_log(inner: &Inner) {
     while wait_for_log_work(inner) {
-        flush_log(inner);
+        sync_log(inner);
+        let _state = inner.flusher.lock();
+        inner.flusher.answer_wake.notify_all();
     }
 }
 
-/// Syncs the log, and answers those who waited for what is on disk then.
-pub(super) fn flush_log(inner: &Inner) {
+fn sync_log(inner: &Inner) {
     if inner.poisoned().is_none()
         && let Err(error) = inner.log.sync()
     {
         inner.poison(error);
     }
+}
+
+/// What the log thread and the answer thread do, where there are none.
+#[cfg(test)]
+pub(super) fn flush_log(inner: &Inner) {
+    sync_log(inner);
     match inner.poisoned() {
         Some(_) => inner.flusher.fail_all(),
         None => inner.flusher.answer_flushed(inner.log.flushed_offset()),
+    }
+}
+
+/// How a wait ends now, if it does.
+fn outcome(inner: &Inner, waiter: &Waiter, now: Instant) -> Option<FlushOutcome> {
+    if inner.poisoned().is_some() {
+        Some(FlushOutcome::Failed)
+    } else if waiter.end_offset <= inner.log.flushed_offset() {
+        Some(FlushOutcome::Flushed)
+    } else {
+        (waiter.deadline <= now).then_some(FlushOutcome::TimedOut)
+    }
+}
+
+fn run_answers(inner: &Inner) {
+    while wait_for_answers(inner) {
+        let now = Instant::now();
+        inner.flusher.answer(|waiter| outcome(inner, waiter, now));
+    }
+}
+
+/// Sleeps until somebody is to be answered. False at the end.
+fn wait_for_answers(inner: &Inner) -> bool {
+    let flusher = &inner.flusher;
+    let mut state = flusher.lock();
+    loop {
+        if state.stopped {
+            return false;
+        }
+        let now = Instant::now();
+        if state.waiters.iter().any(|waiter| outcome(inner, waiter, now).is_some()) {
+            return true;
+        }
+        state.answers_at = state.waiters.iter().map(|waiter| waiter.deadline).min();
+        state = match state.answers_at {
+            None => flusher.answer_wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(at) => {
+                flusher.answer_wake.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
     }
 }
 
@@ -181,7 +236,9 @@ fn wait_for_log_work(inner: &Inner) -> bool {
         if state.stopped {
             return false;
         }
-        if !state.waiters.is_empty() {
+        // Those that the last sync was for may not be answered yet.
+        let flushed = inner.log.flushed_offset();
+        if inner.poisoned().is_none() && state.waiters.iter().any(|waiter| waiter.end_offset > flushed) {
             return true;
         }
         state.log_waits = true;
@@ -226,11 +283,14 @@ fn run_queues(inner: &Inner) {
     let mut thorough_at = Instant::now() + QUEUE_THOROUGH_INTERVAL;
     while wait_for_queue_work(inner, &mut next_pass) {
         let now = Instant::now();
-        inner.flusher.answer_expired(now);
-        if next_pass.is_none_or(|pass| now < pass) || inner.poisoned().is_some() {
+        if next_pass.is_none_or(|pass| now < pass) {
             continue;
         }
         next_pass = None;
+        inner.log.tail().rest();
+        if inner.poisoned().is_some() {
+            continue;
+        }
         let thorough = thorough_at <= now;
         if thorough {
             thorough_at = now + QUEUE_THOROUGH_INTERVAL;
@@ -246,7 +306,7 @@ fn run_queues(inner: &Inner) {
     }
 }
 
-/// Sleeps until consume queues are to be written or a waiter's time is over. False at the end.
+/// Sleeps until consume queues are to be written. False at the end.
 fn wait_for_queue_work(inner: &Inner, next_pass: &mut Option<Instant>) -> bool {
     let flusher = &inner.flusher;
     let mut state = flusher.lock();
@@ -258,9 +318,7 @@ fn wait_for_queue_work(inner: &Inner, next_pass: &mut Option<Instant>) -> bool {
         if next_pass.is_none() && inner.has_queue_work() {
             *next_pass = Some(now + inner.config.flush_interval_consume_queue);
         }
-        let first_deadline = state.waiters.iter().map(|waiter| waiter.deadline).min();
-        state.queue_wakes_at = [*next_pass, first_deadline].into_iter().flatten().min();
-        state = match state.queue_wakes_at {
+        state = match *next_pass {
             None => {
                 sleep_unless(&flusher.queue_sleeps, &flusher.queue_wake, state, || inner.has_queue_work())
             }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::fs::Reads;
+use super::gather::{Gathered, Wanted, gather};
 use super::{PullLimits, StoreError};
 
 /// One pull looks at so many bytes of a consume queue, if it is not asked for more messages.
@@ -70,6 +72,21 @@ pub(crate) struct Pulled {
     pub(crate) body: Bytes,
 }
 
+/// From where to pull, and how much at the most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PullFrom<'a> {
+    /// The topic.
+    pub(crate) topic: &'a str,
+    /// Its queue.
+    pub(crate) queue_id: i32,
+    /// The first offset.
+    pub(crate) offset: i64,
+    /// The most messages.
+    pub(crate) max_messages: usize,
+    /// The most bytes; the first message may be longer.
+    pub(crate) max_bytes: usize,
+}
+
 /// What is asked for.
 pub(super) struct Pull<'a> {
     /// The first offset.
@@ -80,6 +97,8 @@ pub(super) struct Pull<'a> {
     pub(super) max_bytes: usize,
     /// The most of any pull.
     pub(super) limits: PullLimits,
+    /// Whether it may wait for the disk.
+    pub(super) reads: Reads,
     /// Tells by its unit's tags code whether a message is wanted.
     pub(super) wants: &'a dyn Fn(i64) -> bool,
     /// Records farther than this from the log's end must come from the disk.
@@ -87,8 +106,8 @@ pub(super) struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// Pulls from a queue; `None` is one that does not exist.
-    pub(super) fn run(&self, log: &CommitLog, queue: Option<&ConsumeQueue>) -> Pulled {
+    /// Pulls from a queue; `None` is one that does not exist. Brings nothing if it may not wait but would have to.
+    pub(super) fn run(&self, log: &CommitLog, queue: Option<&ConsumeQueue>) -> Option<Pulled> {
         let (min_offset, max_offset) = queue.map_or((0, 0), |queue| (queue.min(), queue.max()));
         let answer = |status, next_begin_offset| Pulled {
             status,
@@ -97,31 +116,36 @@ impl Pull<'_> {
             max_offset,
             body: Bytes::new(),
         };
-        let Some(queue) = queue else { return answer(PullStatus::NoMatchedLogicQueue, 0) };
+        let Some(queue) = queue else { return Some(answer(PullStatus::NoMatchedLogicQueue, 0)) };
         if max_offset == 0 {
-            return answer(PullStatus::NoMessageInQueue, 0);
+            return Some(answer(PullStatus::NoMessageInQueue, 0));
         }
         if self.offset < min_offset {
-            return answer(PullStatus::OffsetTooSmall, min_offset);
+            return Some(answer(PullStatus::OffsetTooSmall, min_offset));
         }
         if self.offset == max_offset {
-            return answer(PullStatus::OffsetOverflowOne, self.offset);
+            return Some(answer(PullStatus::OffsetOverflowOne, self.offset));
         }
         if self.offset > max_offset {
-            return answer(PullStatus::OffsetOverflowBadly, max_offset);
+            return Some(answer(PullStatus::OffsetOverflowBadly, max_offset));
         }
-        match self.collect(log, queue, max_offset) {
-            Ok(Some(scan)) => scan.answer(answer(PullStatus::NoMatchedMessage, self.offset)),
+        let scanned = self.collect(log, queue, max_offset);
+        let pulled = scanned.and_then(|scan| {
+            scan.map(|scan| scan.answer(answer(PullStatus::NoMatchedMessage, self.offset))).transpose()
+        });
+        Some(match pulled {
+            Ok(Some(pulled)) => pulled,
             Ok(None) => {
                 let units = queue.units_per_file();
                 answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
             }
+            Err(error) if self.reads == Reads::Now && error.would_wait() => return None,
             Err(error) => {
                 // The consumer stays where it is and asks again: to go on would lose messages.
                 tracing::error!(%error, topic = %queue.topic, queue.queue_id, self.offset, "cannot pull");
                 answer(PullStatus::OffsetFoundNull, self.offset)
             }
-        }
+        })
     }
 
     /// Goes through the units; `None` if the first is not there.
@@ -138,11 +162,10 @@ impl Pull<'_> {
         while left > 0 && scan.next < max_offset {
             units.clear();
             let there = usize::try_from(max_offset - scan.next).unwrap_or_default();
-            queue.read(&mut units, scan.next, left.min(at_once).min(there))?;
+            queue.read_as(self.reads, &mut units, scan.next, left.min(at_once).min(there))?;
             let before = scan.next;
             for entry in QueueEntry::decode_all(scan.next, &units) {
                 if scan.take(&entry)?.is_break() {
-                    scan.finish_run()?;
                     return Ok(Some(scan));
                 }
             }
@@ -151,43 +174,27 @@ impl Pull<'_> {
             }
             left -= usize::try_from(scan.next - before).unwrap_or(left).min(left);
         }
-        scan.finish_run()?;
         Ok((scan.next > self.offset).then_some(scan))
     }
 }
 
-/// The state of one pull. Records that lie one behind the other in the log form a run, which is read at once.
+/// The state of one pull: units are looked at first, then what they point to is put together.
 struct Scan<'a> {
     pull: &'a Pull<'a>,
     log: &'a CommitLog,
     log_end: i64,
     /// The next offset to look at.
     next: i64,
-    body: Vec<u8>,
-    /// The records and bytes taken, with those of the run.
-    count: usize,
+    wanted: Vec<Wanted>,
+    /// The bytes of what is wanted.
     bytes: usize,
-    run_start: i64,
-    run_bytes: usize,
-    run_sizes: Vec<usize>,
     removed: bool,
 }
 
 impl<'a> Scan<'a> {
     fn new(pull: &'a Pull<'a>, log: &'a CommitLog) -> Self {
-        Self {
-            pull,
-            log,
-            log_end: log.max_offset(),
-            next: pull.offset,
-            body: Vec::new(),
-            count: 0,
-            bytes: 0,
-            run_start: 0,
-            run_bytes: 0,
-            run_sizes: Vec::new(),
-            removed: false,
-        }
+        let (log_end, next) = (log.max_offset(), pull.offset);
+        Self { pull, log, log_end, next, wanted: Vec::new(), bytes: 0, removed: false }
     }
 
     /// Looks at one unit. Breaks if the answer is full without it.
@@ -204,20 +211,13 @@ impl<'a> Scan<'a> {
             self.removed = true;
             return Ok(ControlFlow::Continue(()));
         }
-        let run_end = self.run_start + i64::try_from(self.run_bytes).unwrap_or_default();
-        if self.run_sizes.is_empty() || run_end != entry.physical_offset {
-            self.finish_run()?;
-            self.run_start = entry.physical_offset;
-        }
-        self.run_sizes.push(size);
-        self.run_bytes += size;
-        self.count += 1;
+        self.wanted.push(Wanted { physical_offset: entry.physical_offset, size });
         self.bytes += size;
         Ok(ControlFlow::Continue(()))
     }
 
     fn is_full(&self, physical_offset: i64, size: usize) -> bool {
-        if self.count == 0 {
+        if self.wanted.is_empty() {
             return false;
         }
         let on_disk = self.log_end.saturating_sub(physical_offset) > self.pull.cached_bytes;
@@ -226,7 +226,7 @@ impl<'a> Scan<'a> {
             true => (limits.on_disk_count, limits.on_disk_bytes),
             false => (limits.in_memory_count, limits.in_memory_bytes),
         };
-        self.count >= self.pull.max_messages.min(max_count)
+        self.wanted.len() >= self.pull.max_messages.min(max_count)
             || self.bytes.saturating_add(size) > self.pull.max_bytes.min(max_bytes)
     }
 
@@ -243,43 +243,18 @@ impl<'a> Scan<'a> {
         }
         // Memory is taken for the length that the record itself has, too.
         let mut head = Vec::new();
-        self.log.read(&mut head, size_of::<i32>(), entry.physical_offset)?;
+        self.log.read_as(self.pull.reads, &mut head, size_of::<i32>(), entry.physical_offset)?;
         Ok(head == entry.size.to_be_bytes())
     }
 
-    /// Reads the records of the run.
-    fn finish_run(&mut self) -> Result<(), StoreError> {
-        let start = self.body.len();
-        self.log.read(&mut self.body, self.run_bytes, self.run_start)?;
-        let mut at = start;
-        for size in self.run_sizes.drain(..) {
-            // Only whole records go out: a damaged unit must not cut the answer at a wrong place.
-            let head = self.body.get(at..at + 4).and_then(|head| head.try_into().ok());
-            if self.body.len() < at + size || head.map(u32::from_be_bytes).map(|it| it as usize) != Some(size)
-            {
-                tracing::error!(
-                    offset = self.run_start,
-                    "a consume queue's unit does not fit the log, passed over"
-                );
-                self.removed = true;
-                self.count -= 1;
-                self.bytes -= size;
-                self.body.drain(at..self.body.len().min(at + size));
-            } else {
-                at += size;
-            }
-        }
-        self.run_bytes = 0;
-        Ok(())
-    }
-
-    fn answer(self, empty: Pulled) -> Pulled {
-        let status = match (self.count, self.removed) {
+    fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
+        let Gathered { body, count } = gather(self.log, self.pull.reads, &self.wanted)?;
+        let removed = self.removed || count < self.wanted.len();
+        let status = match (count, removed) {
             (0, true) => PullStatus::MessageWasRemoving,
             (0, false) => PullStatus::NoMatchedMessage,
             _ => PullStatus::Found,
         };
-        let next_begin_offset = self.next;
-        Pulled { status, next_begin_offset, body: self.body.into(), ..empty }
+        Ok(Pulled { status, next_begin_offset: self.next, body, ..empty })
     }
 }

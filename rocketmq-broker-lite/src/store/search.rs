@@ -15,6 +15,10 @@ const HEAD_BYTES: usize = 80;
 
 /// The whole record at a place in the log.
 pub(super) fn message_at(log: &CommitLog, physical_offset: i64) -> Result<Bytes, StoreError> {
+    let tail = log.tail().look().from(physical_offset).map(|(bytes, _)| bytes);
+    if let Some(record) = tail.as_deref().and_then(|bytes| Record::parse(bytes).ok()) {
+        return Ok(Bytes::copy_from_slice(&tail.as_deref().unwrap_or_default()[..record.encoded_len()]));
+    }
     let mut bytes = Vec::new();
     log.read(&mut bytes, FIRST_READ_BYTES, physical_offset)?;
     if let Err(RecordError::Truncated { wanted_bytes, .. }) = Record::parse(&bytes) {

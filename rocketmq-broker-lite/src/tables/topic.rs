@@ -213,6 +213,21 @@ impl TopicTable {
         self.insert(TopicConfig { topic_sys_flag: sys_flag, ..TopicConfig::new(name, queue_nums) }, state)
     }
 
+    /// Takes in topics that have messages but no settings: their save was lost. `queue_nums` is how many queues they have
+    /// at least.
+    pub(crate) fn adopt(&self, found: impl IntoIterator<Item = (String, i32)>) {
+        for (name, queue_nums) in found {
+            if self.find(&name).is_none() {
+                tracing::warn!(
+                    topic = name,
+                    queue_nums,
+                    "a topic has messages but no settings; it gets the usual ones"
+                );
+                self.find_or_create(&name, queue_nums, 0);
+            }
+        }
+    }
+
     /// Marks exactly these topics as order topics.
     pub(crate) fn set_order_topics<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let ordered: Vec<&str> = names.collect();
@@ -421,6 +436,16 @@ mod tests {
         assert_eq!(before.data_version.counter, 1);
         assert_eq!(before.topic_config_table["%RETRY%g"].write_queue_nums, 1);
         assert_eq!(open(rules(), directory.path()).snapshot(), before);
+    }
+
+    #[test]
+    fn a_topic_without_settings_gets_its_queues_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = open(rules(), directory.path());
+        table.find_or_create("Known", 4, 0);
+        table.adopt([("Known".to_owned(), 9), ("Lost".to_owned(), 3)]);
+        let queues = |name| table.find(name).unwrap().config.write_queue_nums;
+        assert_eq!((queues("Known"), queues("Lost")), (4, 3));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bad_input;
 mod consumers;
 mod delayed;
 mod held_pulls;
+mod hung_read;
 mod hung_write;
 mod offsets;
 mod pull;
@@ -37,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::Broker;
+use super::start::READERS;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::error::StartError;

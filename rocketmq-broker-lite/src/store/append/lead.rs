@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::MutexGuard;
 
+use bytes::Bytes;
 use rocketmq_protocol::message::record::{BLANK_BYTES, Placement};
 
 use super::super::commit_log::Writer;
@@ -51,6 +52,7 @@ fn write_batch(inner: &Inner, batch: &mut [Submitted]) {
             return;
         }
     }
+    keep(inner, &plan, batch);
     if !plan.entries.is_empty() {
         inner.room.written();
     }
@@ -134,7 +136,9 @@ fn write_run(
     let entries = &entries[run.entries.clone()];
     debug_assert_eq!(run.start, writer.end(), "runs lie one behind the other");
     if !entries.is_empty() || run.ends_file {
-        let parts = parts(entries, batch);
+        let parts = parts(entries, batch).into_iter();
+        let parts: Vec<_> =
+            parts.map(|(submission, range)| IoSlice::new(&batch[submission].0.bytes[range])).collect();
         inner.log.write(writer, &parts, run.ends_file, store_timestamp)?;
     }
     for at in entries {
@@ -143,19 +147,34 @@ fn write_run(
     Ok(())
 }
 
-/// The bytes of entries, in as few pieces as possible.
-fn parts<'a>(entries: &[At], batch: &'a [Submitted]) -> Vec<IoSlice<'a>> {
-    let mut ranges: Vec<(usize, Range<usize>)> = Vec::new();
+/// The bytes of entries as parts of their submissions, as few as possible.
+fn parts(entries: &[At], batch: &[Submitted]) -> Vec<(usize, Range<usize>)> {
+    let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
     for at in entries {
         let bytes = &batch[at.submission].0.entries[at.entry].bytes;
-        match ranges.last_mut() {
+        match parts.last_mut() {
             Some((submission, range)) if *submission == at.submission && range.end == bytes.start => {
                 range.end = bytes.end;
             }
-            _ => ranges.push((at.submission, bytes.clone())),
+            _ => parts.push((at.submission, bytes.clone())),
         }
     }
-    ranges.into_iter().map(|(submission, range)| IoSlice::new(&batch[submission].0.bytes[range])).collect()
+    parts
+}
+
+/// Keeps what was written for those who pull at the log's end.
+fn keep(inner: &Inner, plan: &Plan, batch: &mut [Submitted]) {
+    let frozen: Vec<Bytes> =
+        batch.iter_mut().map(|(submission, _)| std::mem::take(&mut submission.bytes).freeze()).collect();
+    for run in &plan.runs {
+        let mut physical_offset = run.start;
+        for (submission, range) in parts(&plan.entries[run.entries.clone()], batch) {
+            let bytes = frozen[submission].slice(range);
+            let len = i64::try_from(bytes.len()).unwrap_or_default();
+            inner.log.tail().push(physical_offset, bytes);
+            physical_offset += len;
+        }
+    }
 }
 
 /// Nothing was published: the messages are refused, and once there is room others are taken again. What the senders are

@@ -71,6 +71,46 @@ fn a_wait_ends_in_time_though_the_sync_hangs() {
 }
 
 #[test]
+fn a_wait_ends_in_time_though_the_sync_of_a_consume_queue_hangs() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    let appended = fill(&store, "T", 0, 1);
+    faults.hold_queue_syncs(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| flush::flush_queues(&store.inner, true));
+        faults.wait_for_one_held();
+        faults.hold_syncs(true);
+        let expired = outcome(&store, appended[0].end_offset(), Duration::from_millis(1));
+        assert_eq!(only(&expired), FlushOutcome::TimedOut);
+        faults.hold_syncs(false);
+        faults.hold_queue_syncs(false);
+    });
+}
+
+#[test]
+fn whoever_is_told_of_a_sync_holds_up_no_other() {
+    let directory = temp();
+    let (store, faults) = faulty(directory.path());
+    let (go_on, wait) = mpsc::channel::<()>();
+    let first = fill(&store, "T", 0, 1)[0].end_offset();
+    let (told, is_told) = mpsc::channel();
+    let hangs = move |_| {
+        told.send(()).unwrap();
+        // Ends with the sender.
+        let _ = wait.recv();
+    };
+    store.when_flushed(first, LONG, Box::new(hangs));
+    is_told.recv().unwrap();
+    let second = fill(&store, "T", 0, 1)[0].end_offset();
+    faults.hold_syncs(true);
+    let waits = outcome(&store, second, LONG);
+    faults.wait_for_one_held();
+    faults.hold_syncs(false);
+    drop(go_on);
+    assert_eq!(only(&waits), FlushOutcome::Flushed);
+}
+
+#[test]
 fn a_failed_sync_poisons_the_store() {
     let directory = temp();
     let (store, faults) = faulty(directory.path());

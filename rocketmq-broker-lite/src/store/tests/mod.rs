@@ -7,6 +7,7 @@ mod golden;
 mod power;
 mod pull;
 mod recovery;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
