@@ -12,8 +12,10 @@ mod registration;
 mod restart;
 mod retry;
 mod send;
+mod topic_saves;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
