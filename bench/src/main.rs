@@ -7,6 +7,7 @@ mod answering;
 mod child;
 mod client;
 mod core;
+mod count;
 mod floor;
 mod java;
 mod lite;
@@ -49,7 +50,8 @@ enum Command {
     ///
     /// One interleaved run; medians of its rounds are held against what is wanted:
     ///
-    /// - client CPU of a send with 16 in flight: at most 1.8 times the echo floor's client side
+    /// - client CPU of a send with 16 in flight: at most 1.8 times the echo floor's client side (threads and blocking
+    ///   sockets; shown too: of the same echo from a task on the runtime and workers that our client has)
     ///
     /// - 1 in flight: at least 0.4 of the echo floor's rate with 1 in flight
     ///
@@ -72,6 +74,8 @@ enum Command {
     Nats(nats::NatsOptions),
     /// Answers every request and stores nothing, until standard input ends; prints NAMESRV_ADDR=host:port
     Answer,
+    /// Repeats a piece of work, to be counted in instructions: see bench/instructions
+    Count(count::CountOptions),
     /// Runs broker-lite with a name server in this process until SIGINT or SIGTERM; prints NAMESRV_ADDR=host:port
     Serve(serve::ServeOptions),
     /// Measures starting, in this process: an embedded cluster, and a consumer up to its first message
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Answer => answering::run(),
         Command::Client(options) => block_on(client::run(options)),
         Command::Floor { floor } => floor::run(&floor),
+        Command::Count(options) => count::run(&options),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::StartUp(options) => block_on(start_up::run(options)),
     };

@@ -63,6 +63,8 @@ const IN_FLIGHT: [usize; 3] = [1, 16, 1024];
 enum Contender {
     /// The bare echo: threads and blocking sockets.
     Echo,
+    /// The same asked from a task on the runtime that our client has, with as many workers.
+    EchoTask,
     /// Our client on a peer that answers and stores nothing.
     Answering,
     /// Our client on broker-lite.
@@ -73,8 +75,14 @@ enum Contender {
     Nats,
 }
 
-const CONTENDERS: [Contender; 5] =
-    [Contender::Echo, Contender::Answering, Contender::Lite, Contender::Real, Contender::Nats];
+const CONTENDERS: [Contender; 6] = [
+    Contender::Echo,
+    Contender::EchoTask,
+    Contender::Answering,
+    Contender::Lite,
+    Contender::Real,
+    Contender::Nats,
+];
 
 /// One run.
 #[derive(Debug)]
@@ -180,10 +188,13 @@ impl Peers {
     ) -> Result<Option<Command>, Failure> {
         let warmup = options.warmup.to_string();
         let (namesrv, pid) = match contender {
-            Contender::Echo => {
+            Contender::Echo | Contender::EchoTask => {
                 let mut command = this_program(["floor", "echo", "--inflight", &in_flight.to_string()])?;
                 // The frames of a send and of its answer.
                 command.args(["--request", &(options.size + 276).to_string(), "--answer", "250"]);
+                if contender == Contender::EchoTask {
+                    command.arg("--tokio");
+                }
                 return Ok(Some(command));
             }
             Contender::Nats => {

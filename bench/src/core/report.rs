@@ -26,6 +26,11 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(
             f,
+            "- the floor is threads and blocking sockets; beside it the same bytes are asked for from a task on the runtime \
+             that our client has, with as many workers"
+        )?;
+        writeln!(
+            f,
             "- NATS's client is a bare loop on one thread; its stream has file storage and one replica"
         )?;
         if cfg!(debug_assertions) {
@@ -75,6 +80,7 @@ impl Report<'_> {
 
     fn targets(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |contender, in_flight| self.cell(contender, in_flight);
+        let task_16 = cell(Contender::EchoTask, 16);
         let (echo_1, echo_16) = (cell(Contender::Echo, 1), cell(Contender::Echo, 16));
         let nats = cell(Contender::Nats, 1024).rate();
         let rows = [
@@ -83,7 +89,11 @@ impl Report<'_> {
                 ratio(cell(Contender::Answering, 16).client_us(), echo_16.client_us()),
             ),
             (
-                "the same on broker-lite: at most 1.8",
+                "the same, of the echo's from a task on the same runtime",
+                ratio(cell(Contender::Answering, 16).client_us(), task_16.client_us()),
+            ),
+            (
+                "client CPU with 16 in flight on broker-lite, of the echo's: at most 1.8",
                 ratio(cell(Contender::Lite, 16).client_us(), echo_16.client_us()),
             ),
             (
@@ -119,6 +129,7 @@ impl Report<'_> {
     fn name(&self, contender: Contender) -> String {
         match contender {
             Contender::Echo => "bare echo (floor)".to_owned(),
+            Contender::EchoTask => "bare echo, a task on tokio".to_owned(),
             Contender::Answering => "ours, answering peer".to_owned(),
             Contender::Lite => "ours, broker-lite".to_owned(),
             Contender::Real => format!("ours, real {}", self.options.real_version),

@@ -3,6 +3,9 @@
 //! Its cost is in its system calls and in waking the other side. On two otherwise idle cores each wake-up ends an idle
 //! core's sleep; where both sides share a core (`taskset -c 0`, or because the others are busy) it is a plain switch, and
 //! a message costs half as much. Runs of one machine differ by that much.
+//!
+//! With `--tokio` the asking side is a task of the runtime that a measured client has, with as many workers: what such a
+//! client cannot do without. Its processor time is that of all threads but the answering one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::proc_stat::Proc;
 use crate::{Failure, Json};
@@ -29,6 +33,9 @@ pub(crate) struct EchoOptions {
     inflight: usize,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Ask from a task on the runtime that our client is measured on, with as many workers
+    #[arg(long)]
+    tokio: bool,
 }
 
 pub(super) fn measure(options: &EchoOptions) -> Result<Json, Failure> {
@@ -43,12 +50,16 @@ pub(super) fn measure(options: &EchoOptions) -> Result<Json, Failure> {
     let (request, answer) = (options.request, options.answer);
     let answering = thread::spawn(move || answer_all(server, request, answer));
     let began = Instant::now();
-    let asked = ask(client, options)?;
+    let cpu_before = Proc::own().cpu_seconds()?;
+    let mut asked = if options.tokio { ask_from_a_task(client, options)? } else { ask(client, options)? };
     let seconds = began.elapsed().as_secs_f64();
     let answered = answering.join().map_err(|_| "the answering side panicked")??;
+    if options.tokio {
+        asked.cpu_seconds = Proc::own().cpu_seconds()? - cpu_before - answered.cpu_seconds;
+    }
     let us_per_message = |side: &Side| side.cpu_seconds * 1e6 / side.messages as f64;
     let figures = json!({
-        "mode": "echo", "request": request, "answer": answer, "inflight": options.inflight,
+        "mode": if options.tokio { "echo, tokio" } else { "echo" }, "request": request, "answer": answer, "inflight": options.inflight,
         "msgs": asked.messages, "seconds": seconds, "msgs_per_s": asked.messages as f64 / seconds,
         "msgs_per_write": asked.messages as f64 / asked.writes as f64,
         "client_us_per_msg": us_per_message(&asked), "broker_us_per_msg": us_per_message(&answered),
@@ -83,6 +94,32 @@ fn ask(mut stream: TcpStream, options: &EchoOptions) -> io::Result<Side> {
     Ok(Side { messages, writes, cpu_seconds: Proc::own_thread().cpu_seconds()? - cpu_before })
 }
 
+/// The same from a task, which its runtime wakes when answers have come. The processor time is the caller's to read.
+fn ask_from_a_task(stream: TcpStream, options: &EchoOptions) -> Result<Side, Failure> {
+    stream.set_nonblocking(true)?;
+    let (request, answer, inflight) = (options.request, options.answer, options.inflight);
+    let closes = Instant::now() + Duration::from_secs_f64(options.seconds);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let asking = runtime.spawn(async move {
+        let mut stream = tokio::net::TcpStream::from_std(stream)?;
+        let requests = vec![b'x'; request * inflight];
+        let mut answers = vec![0; answer * inflight];
+        let (mut free, mut pending, mut messages, mut writes) = (inflight, 0, 0, 0);
+        while Instant::now() < closes {
+            if free > 0 {
+                stream.write_all(&requests[..free * request]).await?;
+                writes += 1;
+            }
+            pending += stream.read(&mut answers).await?;
+            free = pending / answer;
+            pending %= answer;
+            messages += free as u64;
+        }
+        Ok::<_, io::Error>(Side { messages, writes, cpu_seconds: 0.0 })
+    });
+    Ok(runtime.block_on(asking)??)
+}
+
 /// Answers whatever has come in whole, in one write, until the other side leaves.
 fn answer_all(mut stream: TcpStream, request: usize, answer: usize) -> io::Result<Side> {
     const MOST_AT_ONCE: usize = 64;
@@ -115,8 +152,10 @@ mod tests {
 
     #[test]
     fn every_request_that_counts_was_answered() {
-        let options = EchoOptions { request: 1300, answer: 250, inflight: 16, seconds: 0.05 };
-        let figures = measure(&options).unwrap();
-        assert!(figures["msgs"].as_u64().unwrap() > 0);
+        for tokio in [false, true] {
+            let options = EchoOptions { request: 1300, answer: 250, inflight: 16, seconds: 0.05, tokio };
+            let figures = measure(&options).unwrap();
+            assert!(figures["msgs"].as_u64().unwrap() > 0);
+        }
     }
 }
