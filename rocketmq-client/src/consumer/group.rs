@@ -20,7 +20,7 @@ use super::reach::Reach;
 use super::subscriptions::Subscriptions;
 use super::{pull, rebalance};
 use crate::error::{ErrorKind, Result};
-use crate::instance::{ClientInstance, ConsumerMember, supervised};
+use crate::instance::{ClientInstance, ConsumerMember, guarded_async, supervised};
 use crate::rebalance::AllocateMessageQueueStrategy;
 
 /// Takes what is pulled. The messages lie in the queue: the sink calls [`ProcessQueue::take`] when it is ready for them.
@@ -44,6 +44,9 @@ pub(crate) struct GroupConfig {
     pub(crate) client_limit: Load,
     pub(crate) persist_consumer_offset_interval: Duration,
 }
+
+/// How long the commits of some queues may hold up those of others, and a rebalance.
+const COMMITTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A group's consumer, as brokers and instance see it.
 pub(crate) struct GroupCore {
@@ -235,20 +238,31 @@ impl GroupCore {
 
     // --- offsets ------------------------------------------------------------------------------------------------
 
-    /// Commits what all queues are done with.
-    pub(crate) async fn commit_all(&self) {
-        let held = self.held_queues();
-        futures_util::future::join_all(held.iter().map(|queue| self.offsets.commit(queue))).await;
+    /// Commits what all queues are done with, and does not wait for long for brokers that take their time. A commit that
+    /// has begun is not cut off: the broker might handle it after a later one.
+    pub(crate) async fn commit_all(self: &Arc<Self>) {
+        self.for_each_held(|core, queue| async move { core.offsets.commit(&queue).await }).await;
     }
 
-    async fn tell_again(&self) {
-        let held = self.held_queues();
-        futures_util::future::join_all(held.iter().map(|queue| self.offsets.tell_again(queue))).await;
+    async fn tell_again(self: &Arc<Self>) {
+        self.for_each_held(|core, queue| async move { core.offsets.tell_again(&queue).await }).await;
     }
 
-    /// By the clock, and when there is a reason. A commit that has begun is not cut off: the broker might handle it after
-    /// a later one.
-    async fn commit_by_the_clock(&self) {
+    async fn for_each_held<F>(self: &Arc<Self>, tell: impl Fn(Arc<Self>, Arc<ProcessQueue>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let telling = self.held_queues().into_iter().map(|queue| {
+            let telling = tell(Arc::clone(self), queue);
+            // A panic is logged there.
+            self.tasks.spawn(async move { guarded_async("a commit", telling).await.is_ok() })
+        });
+        let telling: Vec<_> = telling.collect();
+        let _ = tokio::time::timeout(COMMITTED_WITHIN, futures_util::future::join_all(telling)).await;
+    }
+
+    /// By the clock, and when there is a reason.
+    async fn commit_by_the_clock(self: &Arc<Self>) {
         loop {
             tokio::select! {
                 biased;
