@@ -45,8 +45,10 @@ pub(crate) struct GroupConfig {
     pub(crate) persist_consumer_offset_interval: Duration,
 }
 
-/// How long the commits of some queues may hold up those of others, and a rebalance.
+/// How long the commits of some queues may hold up those of others.
 const COMMITTED_WITHIN: Duration = Duration::from_millis(500);
+/// How long they may hold up a rebalance: longer, since whoever takes a queue next goes on where they say.
+const COMMITTED_WITHIN_A_REBALANCE: Duration = Duration::from_secs(2);
 
 /// A group's consumer, as brokers and instance see it.
 pub(crate) struct GroupCore {
@@ -240,16 +242,26 @@ impl GroupCore {
 
     /// Commits what all queues are done with, and does not wait for long for brokers that take their time. A commit that
     /// has begun is not cut off: the broker might handle it after a later one.
-    pub(crate) async fn commit_all(self: &Arc<Self>) {
-        self.for_each_held(|core, queue| async move { core.offsets.commit(&queue).await }).await;
+    async fn commit_all(self: &Arc<Self>, within: Duration) {
+        let commit = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.commit(&queue).await };
+        self.for_each_held(commit, within).await;
+    }
+
+    /// The same before a rebalance.
+    pub(super) async fn commit_before_rebalance(self: &Arc<Self>) {
+        self.commit_all(COMMITTED_WITHIN_A_REBALANCE).await;
     }
 
     async fn tell_again(self: &Arc<Self>) {
-        self.for_each_held(|core, queue| async move { core.offsets.tell_again(&queue).await }).await;
+        let tell = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.tell_again(&queue).await };
+        self.for_each_held(tell, COMMITTED_WITHIN).await;
     }
 
-    async fn for_each_held<F>(self: &Arc<Self>, tell: impl Fn(Arc<Self>, Arc<ProcessQueue>) -> F)
-    where
+    async fn for_each_held<F>(
+        self: &Arc<Self>,
+        tell: impl Fn(Arc<Self>, Arc<ProcessQueue>) -> F,
+        within: Duration,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let telling = self.held_queues().into_iter().map(|queue| {
@@ -258,7 +270,7 @@ impl GroupCore {
             self.tasks.spawn(async move { guarded_async("a commit", telling).await.is_ok() })
         });
         let telling: Vec<_> = telling.collect();
-        let _ = tokio::time::timeout(COMMITTED_WITHIN, futures_util::future::join_all(telling)).await;
+        let _ = tokio::time::timeout(within, futures_util::future::join_all(telling)).await;
     }
 
     /// By the clock, and when there is a reason.
@@ -270,7 +282,7 @@ impl GroupCore {
                 () = self.commit_wanted.notified() => {}
                 () = tokio::time::sleep(self.config.persist_consumer_offset_interval) => self.tell_again().await,
             }
-            self.commit_all().await;
+            self.commit_all(COMMITTED_WITHIN).await;
         }
     }
 }
