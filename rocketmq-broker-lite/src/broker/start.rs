@@ -60,7 +60,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
         }
     };
     let place = place(&config, listener.local_addr()).await;
-    let registration = registration(&config, &place, listener.local_addr(), &files.topics);
+    let registration = registration(&config, &place, listener.local_addr(), &files);
     let Files { store, held, topics, groups, offsets, schedule } = files;
     let context = Arc::new(Context {
         place,
@@ -226,12 +226,8 @@ async fn place(config: &BrokerConfig, bound: SocketAddr) -> Place {
     }
 }
 
-fn registration(
-    config: &BrokerConfig,
-    place: &Place,
-    bound: SocketAddr,
-    topics: &Arc<TopicTable>,
-) -> Registration {
+fn registration(config: &BrokerConfig, place: &Place, bound: SocketAddr, files: &Files) -> Registration {
+    let store = Arc::clone(&files.store);
     Registration {
         identity: Identity {
             cluster_name: config.broker_cluster_name.as_str().into(),
@@ -241,8 +237,9 @@ fn registration(
             ha_server_addr: config.ha_server_addr(bound).into(),
         },
         permission: config.broker_permission,
+        has_failed: Box::new(move || store.poisoned().is_some()),
         period: config.register_name_server_period,
         timeout: config.register_broker_timeout_mills,
-        topics: Arc::clone(topics),
+        topics: Arc::clone(&files.topics),
     }
 }

@@ -375,7 +375,6 @@ impl MessageStore {
     }
 
     /// The failure after which the store takes no more messages.
-    #[cfg(test)]
     pub(crate) fn poisoned(&self) -> Option<Arc<StoreError>> {
         self.inner.poisoned().cloned()
     }
