@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use super::StoreError;
 use super::fs::{Entry, Fs, FsFile, FsLock, OsFs};
@@ -21,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) syncs: AtomicUsize,
     /// Reads of the log.
     pub(crate) reads: AtomicUsize,
+    /// Threads that made or opened files of the log.
+    pub(crate) opened_by: Mutex<Vec<ThreadId>>,
     /// Syncs of the log wait.
     held_syncs: Mutex<bool>,
     /// Syncs of consume queues wait.
@@ -61,6 +64,12 @@ impl Faults {
         self.changed.notify_all();
     }
 
+    /// Returns once that many files of the log were opened.
+    pub(crate) fn wait_for_opens(&self, count: usize) {
+        let opened_by = self.opened_by.lock().unwrap();
+        drop(self.changed.wait_while(opened_by, |opened_by| opened_by.len() < count).unwrap());
+    }
+
     /// Returns once a sync or a write waits.
     pub(crate) fn wait_for_one_held(&self) {
         drop(self.changed.wait_while(self.waiting.lock().unwrap(), |waiting| *waiting == 0).unwrap());
@@ -84,6 +93,10 @@ impl Fs for FaultyFs {
             return Err(io::Error::from_raw_os_error(24));
         }
         let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
+        if is_below(path, "commitlog") {
+            faults.opened_by.lock().unwrap().push(thread::current().id());
+            faults.changed.notify_all();
+        }
         Ok(Box::new(FaultyFile { file, faults, is_log: is_below(path, "commitlog") }))
     }
 
