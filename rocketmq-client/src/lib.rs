@@ -21,9 +21,10 @@ pub use bytes::Bytes;
 pub use consumer::{
     ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
     DefaultMQPushConsumerBuilder, IntoConsumeConcurrentlyStatus, MessageListenerConcurrently, MessageModel,
-    MessageSelector, ShutdownReport,
+    MessageSelector,
 };
 pub use error::{Attempt, Error, ErrorKind, Result, SendOutcome};
+pub use instance::ShutdownReport;
 pub use producer::{
     DefaultMQProducer, DefaultMQProducerBuilder, MessageQueueSelector, SelectMessageQueueByHash,
     SelectMessageQueueByRandom, SendRequest, SendTicket,

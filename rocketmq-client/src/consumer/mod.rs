@@ -20,5 +20,5 @@ pub use listener::{
     MessageListenerConcurrently,
 };
 pub use offset::ConsumeFromWhere;
-pub use push::{DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, ShutdownReport};
+pub use push::{DefaultMQPushConsumer, DefaultMQPushConsumerBuilder};
 pub use rocketmq_protocol::body::heartbeat::MessageModel;

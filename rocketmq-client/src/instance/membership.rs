@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use rocketmq_protocol::remoting::Abandoned;
+
 use super::ClientInstance;
 use super::groups::{ConsumerMember, Member, ProducerMember};
 use crate::error::Result;
@@ -60,13 +62,16 @@ impl Membership {
         }
     }
 
-    /// Leaves. If this was the last member, waits until the instance's tasks have ended.
-    pub(crate) async fn leave(self) {
+    /// Leaves. If this was the last member, waits until the instance's tasks have ended, and says what its connections have
+    /// not written.
+    pub(crate) async fn leave(self) -> Abandoned {
         let instance = Arc::clone(&self.instance);
         drop(self);
         if instance.stop.is_cancelled() {
             instance.tasks.wait().await;
+            return instance.door.abandoned().await;
         }
+        Abandoned::default()
     }
 
     fn enroll(&self, member: Member) -> Result<()> {

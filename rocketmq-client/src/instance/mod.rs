@@ -3,6 +3,7 @@
 mod discovery;
 mod door;
 mod duties;
+mod ending;
 mod groups;
 mod identity;
 mod inbound;
@@ -33,6 +34,8 @@ use name_servers::NameServers;
 
 pub(crate) use discovery::AutoCreate;
 pub(crate) use door::{Answer, Door, Underway};
+pub(crate) use ending::Ending;
+pub use ending::ShutdownReport;
 pub(crate) use groups::{ConsumerMember, ProducerMember};
 pub(crate) use identity::now_ms;
 pub(crate) use membership::Membership;

@@ -12,19 +12,19 @@ mod tries;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::{MessageQueue, SendResult};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::error::{Error, Result, SendOutcome};
-use crate::instance::{ClientInstance, Membership, ProducerMember, guarded_async};
+use crate::instance::{ClientInstance, Ending, Membership, ProducerMember, ShutdownReport, guarded_async};
 use crate::validate;
 
 pub use builder::DefaultMQProducerBuilder;
@@ -61,10 +61,7 @@ pub struct DefaultMQProducer(Arc<Handle>);
 /// What the clones of a producer share; its drop is the end of the last one.
 struct Handle {
     inner: Arc<Inner>,
-    /// `None` once the producer is being shut down.
-    membership: Mutex<Option<Membership>>,
-    /// True once it has been.
-    ended: watch::Sender<bool>,
+    ending: Ending,
 }
 
 /// What its tasks share too.
@@ -97,8 +94,7 @@ impl DefaultMQProducer {
         if inner.latency.as_ref().is_some_and(|latency| latency.detects) {
             inner.spawn_until_stop("the detector", Arc::clone(&inner).detect());
         }
-        let membership = Mutex::new(Some(membership));
-        Ok(Self(Arc::new(Handle { inner, membership, ended: watch::Sender::new(false) })))
+        Ok(Self(Arc::new(Handle { inner, ending: Ending::of(membership) })))
     }
 
     /// Sends a message, a batch (`Vec<Message>`), or a [`SendRequest`] that names queue or timeout, and waits for the
@@ -199,35 +195,24 @@ impl DefaultMQProducer {
 
     /// Waits for the sends under way, those of other clones too, and until the brokers have read all one-way sends: for
     /// [`await_termination_when_shutdown`](DefaultMQProducerBuilder::await_termination_when_shutdown) at the most. Then
-    /// tells the brokers, and ends the client. Later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed). A second
-    /// shutdown waits for the end of the first.
+    /// tells the brokers, and ends the client. Later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed). Every
+    /// further call waits for the same end and reports the same.
     ///
     /// # Cancel safety
     /// A shutdown that has begun goes on when its caller stops waiting.
-    pub async fn shutdown(&self) {
-        let mut ended = self.0.ended.subscribe();
-        if let Some(membership) = self.0.take_membership() {
-            let (inner, ended) = (Arc::clone(&self.0.inner), self.0.ended.clone());
+    pub async fn shutdown(&self) -> ShutdownReport {
+        let inner = Arc::clone(&self.0.inner);
+        let end = |membership| {
             inner.close();
-            tokio::spawn(async move {
-                inner.end(membership).await;
-                ended.send_replace(true);
-            });
-        }
-        // The sender lives as long as `self`.
-        let _ = ended.wait_for(|ended| *ended).await;
-    }
-}
-
-impl Handle {
-    fn take_membership(&self) -> Option<Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner).take()
+            inner.end(membership)
+        };
+        self.0.ending.begin(end).await
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.take_membership().is_some() {
+        if self.ending.at_once() {
             self.inner.close();
             self.inner.stop.cancel();
         }
@@ -263,13 +248,11 @@ impl Inner {
         self.budget.close();
     }
 
-    async fn end(&self, membership: Membership) {
+    async fn end(self: Arc<Self>, membership: Membership) -> ShutdownReport {
         let timeout = self.config.await_termination_when_shutdown;
         let deadline = Instant::now() + timeout;
-        if tokio::time::timeout(timeout, self.sends.wait()).await.is_err() {
-            let group = &self.config.producer_group;
-            tracing::warn!(%group, abandoned = self.sends.len(), ?timeout, "sends were under way for too long");
-        }
+        let drained = tokio::time::timeout(timeout, self.sends.wait()).await.is_ok();
+        let under_way = self.sends.len();
         self.stop.cancel();
         membership.resign();
         // A broker reads its connection in order: once it has answered the goodbye, it has all one-way sends before it.
@@ -278,7 +261,13 @@ impl Inner {
             false => Duration::ZERO,
         };
         membership.unregister(Some(&self.config.producer_group), None, patience).await;
-        membership.leave().await;
+        let unwritten = membership.leave().await.oneway_requests;
+        let report = ShutdownReport { abandoned: under_way + unwritten, drained: drained && unwritten == 0 };
+        if !report.drained {
+            let group = &self.config.producer_group;
+            tracing::warn!(%group, under_way, unwritten, ?timeout, "a shutdown did not wait for all sends");
+        }
+        report
     }
 
     async fn follow_until_stop(

@@ -25,8 +25,30 @@ async fn one_way_sends_before_a_shutdown_all_arrive_at_a_slow_broker() {
     for _ in 0..SENDS {
         producer.send_oneway(Message::new("T", vec![7; 1024])).await.unwrap();
     }
-    producer.shutdown().await;
+    let report = producer.shutdown().await;
+    assert_eq!((report.abandoned, report.drained), (0, true));
     assert_eq!(broker.received().len(), SENDS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_counts_the_one_way_sends_that_were_not_written() {
+    const BODY_BYTES: usize = 1024 * 1024;
+    // More than the kernel takes for a peer that does not read, and less than a connection's buffer.
+    const SENDS: usize = 60;
+    let broker = FakeBroker::start("a").await;
+    let name_server = FakeNameServer::start(&[&broker]).await;
+    let builder = name_server.producer().await_termination_when_shutdown(Duration::from_millis(50));
+    let builder = builder.compress_msg_body_over_howmuch(usize::MAX);
+    let producer = builder.start().await.unwrap();
+    producer.send(message()).await.unwrap();
+    let stuck = broker.stop_reading();
+    let body = rocketmq_client::Bytes::from(vec![7; BODY_BYTES]);
+    for _ in 0..SENDS {
+        producer.send_oneway(Message::new("T", body.clone())).await.unwrap();
+    }
+    let report = producer.shutdown().await;
+    drop(stuck);
+    assert!((1..=SENDS).contains(&report.abandoned) && !report.drained, "{report:?}");
 }
 
 /// However long an answer may take: a broker that says nothing is left a moment to say it.
@@ -70,7 +92,8 @@ async fn shutdown_gives_up_what_takes_too_long_and_says_that_it_may_be_stored() 
     let other = producer.clone();
     let sending = tokio::spawn(async move { other.send(message()).await });
     broker.wait_for(2).await;
-    producer.shutdown().await;
+    let report = producer.shutdown().await;
+    assert_eq!((report.abandoned, report.drained), (2, false));
     for failed in [ticket.await, sending.await.unwrap()] {
         let error = failed.unwrap_err();
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, SendOutcome::Unknown), "{error}");

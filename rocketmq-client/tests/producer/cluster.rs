@@ -43,7 +43,7 @@ pub(crate) struct Received {
     pub(crate) body: Bytes,
 }
 
-type Decide = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
+type Decide = Box<dyn Fn(&Received) -> Reply + Send>;
 
 /// A broker that keeps what it receives.
 pub(crate) struct FakeBroker {
@@ -132,7 +132,7 @@ impl FakeBroker {
         self.decide(move |_| reply);
     }
 
-    pub(crate) fn decide(&self, decide: impl Fn(&Received) -> Reply + Send + Sync + 'static) {
+    pub(crate) fn decide(&self, decide: impl Fn(&Received) -> Reply + Send + 'static) {
         *self.handler.decide.lock().unwrap() = Box::new(decide);
     }
 
@@ -146,6 +146,17 @@ impl FakeBroker {
     /// While frozen it answers nothing.
     pub(crate) fn freeze(&self, frozen: bool) {
         self.handler.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Reads no further frame of its connection until the sender is dropped.
+    pub(crate) fn stop_reading(&self) -> std::sync::mpsc::Sender<()> {
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        self.decide(move |_| {
+            // An error: it may go on.
+            let _ = opened.recv();
+            STORE
+        });
+        open
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {

@@ -402,10 +402,8 @@ impl<S> Drop for Task<S> {
             guarded(connection, "disconnected", || handler.disconnected(connection, &shared.cause()));
         }
         let queue = std::mem::take(&mut shared.lock().queue);
-        let (mut abandoned, rest) = (self.writing.abandoned(), queue.abandoned());
-        abandoned.bytes += rest.bytes;
-        abandoned.frames += rest.frames;
-        abandoned.oneway_requests += rest.oneway_requests;
+        let mut abandoned = self.writing.abandoned();
+        abandoned += queue.abandoned();
         shared.budget.release(abandoned.bytes);
         if !abandoned.is_nothing() {
             tracing::debug!(peer = %shared.peer_name, ?abandoned, cause = %shared.cause(), "not everything was written");

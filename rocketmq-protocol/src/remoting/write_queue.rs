@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::AddAssign;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -34,6 +35,14 @@ impl Abandoned {
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.bytes == 0
+    }
+}
+
+impl AddAssign for Abandoned {
+    fn add_assign(&mut self, more: Self) {
+        self.bytes += more.bytes;
+        self.frames += more.frames;
+        self.oneway_requests += more.oneway_requests;
     }
 }
 

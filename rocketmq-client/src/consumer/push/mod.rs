@@ -5,11 +5,11 @@
 
 mod builder;
 mod concurrently;
-mod ending;
 mod send_back;
 mod stuck;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rocketmq_protocol::body::heartbeat::ConsumeType;
 use rocketmq_protocol::message::{MessageQueue, retry_topic};
@@ -21,15 +21,13 @@ use super::group::GroupCore;
 use super::listener::DynListener;
 use super::subscriptions::Subscriptions;
 use crate::error::{Error, Result};
-use crate::instance::{ClientInstance, ConsumerMember, supervised};
+use crate::instance::{ClientInstance, ConsumerMember, Ending, Membership, ShutdownReport, supervised};
 use crate::validate;
 
 pub use builder::DefaultMQPushConsumerBuilder;
-pub use ending::ShutdownReport;
 
 use builder::PushConfig;
 use concurrently::WorkPool;
-use ending::Ending;
 
 /// Calls a listener with messages as they come. Java: `DefaultMQPushConsumer`.
 ///
@@ -104,7 +102,8 @@ impl DefaultMQPushConsumer {
         // A caller that stops waiting from here on leaves it to the ending to say goodbye to the brokers.
         let consumer = Self(Arc::new(Handle { ending: Ending::of(membership), push }));
         if let Err(error) = core.meet_brokers().await {
-            consumer.0.ending.unmet();
+            // No broker has heard of it.
+            consumer.0.ending.at_once();
             return Err(error);
         }
         core.spawn_tasks();
@@ -177,7 +176,9 @@ impl DefaultMQPushConsumer {
     /// # Cancel safety
     /// A caller that stops waiting does not stop it: it goes on by itself.
     pub async fn shutdown(&self) -> ShutdownReport {
-        self.0.ending.in_order(&self.0.push).await
+        let push = Arc::clone(&self.0.push);
+        let patience = push.config.await_termination_when_shutdown;
+        self.0.ending.begin(|membership| push.end(membership, patience)).await
     }
 
     fn check_open(&self) -> Result<()> {
@@ -224,9 +225,30 @@ impl Push {
     }
 }
 
+impl Push {
+    /// Members learn of the end after the offsets are committed: who takes the queues over begins where this one ended.
+    async fn end(self: Arc<Self>, membership: Membership, patience: Duration) -> ShutdownReport {
+        let core = &self.core;
+        core.stop_pulling().await;
+        self.work.close();
+        self.workers.close();
+        let drained = tokio::time::timeout(patience, self.workers.wait()).await.is_ok();
+        self.workers_stop.cancel();
+        let abandoned = core.give_up_all().await;
+        membership.resign();
+        membership.unregister(None, Some(&core.config.consumer_group), Duration::ZERO).await;
+        membership.leave().await;
+        ShutdownReport { abandoned, drained }
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.ending.at_once(&self.push);
+        if !self.ending.has_begun() {
+            self.push.workers_stop.cancel();
+            let push = Arc::clone(&self.push);
+            drop(self.ending.begin(|membership| push.end(membership, Duration::ZERO)));
+        }
     }
 }
 

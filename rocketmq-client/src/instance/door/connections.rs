@@ -1,13 +1,13 @@
 //! One connection to each address, made when it is first wanted and again after it ended.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use rocketmq_protocol::remoting::{Connection, ConnectionConfig, Handler, RemotingError, connect};
+use rocketmq_protocol::remoting::{Abandoned, Connection, ConnectionConfig, Handler, RemotingError, connect};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +22,8 @@ pub(super) struct Connections {
     tasks: TaskTracker,
     stop: CancellationToken,
     handler: OnceLock<Arc<dyn Handler>>,
+    /// Those that ended with the client.
+    closed: Mutex<Vec<Arc<Connection>>>,
 }
 
 #[derive(Default)]
@@ -40,6 +42,7 @@ impl Connections {
             tasks,
             stop,
             handler: OnceLock::new(),
+            closed: Mutex::default(),
         }
     }
 
@@ -82,7 +85,7 @@ impl Connections {
             before.close("the peer asked for a new connection");
         }
         if self.tasks.is_closed() {
-            slot.close("the client was shut down");
+            self.closed().extend(slot.close("the client was shut down"));
         }
     }
 
@@ -90,8 +93,22 @@ impl Connections {
     pub(super) fn close(&self, cause: &str) {
         self.tasks.close();
         for slot in &self.slots {
-            slot.close(cause);
+            self.closed().extend(slot.close(cause));
         }
+    }
+
+    /// What those had not written that were closed with the others.
+    pub(super) async fn abandoned(&self) -> Abandoned {
+        let closed = std::mem::take(&mut *self.closed());
+        let mut all = Abandoned::default();
+        for connection in closed {
+            all += connection.shutdown("the client was shut down", Duration::ZERO).await;
+        }
+        all
+    }
+
+    fn closed(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(
@@ -133,9 +150,10 @@ impl Slot {
         self.current.load_full().filter(|connection| !connection.is_closed())
     }
 
-    fn close(&self, cause: &str) {
-        for connection in [self.current.swap(None), self.left.swap(None)].into_iter().flatten() {
-            connection.close(cause);
-        }
+    /// Ends its connections; returns them.
+    fn close(&self, cause: &str) -> impl Iterator<Item = Arc<Connection>> + use<> {
+        let connections = [self.current.swap(None), self.left.swap(None)];
+        connections.iter().flatten().for_each(|connection| connection.close(cause));
+        connections.into_iter().flatten()
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rocketmq_protocol::code::ResponseCode;
 use rocketmq_protocol::command::RemotingCommand;
-use rocketmq_protocol::remoting::{Connection, Handler, PendingResponse, RemotingError};
+use rocketmq_protocol::remoting::{Abandoned, Connection, Handler, PendingResponse, RemotingError};
 use rocketmq_protocol::request::Request;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -158,6 +158,11 @@ impl Door {
     /// Ends every connection, now and for good.
     pub(super) fn close(&self, cause: &str) {
         self.connections.close(cause);
+    }
+
+    /// What connections that [`close`](Self::close) has ended had not written.
+    pub(super) async fn abandoned(&self) -> Abandoned {
+        self.connections.abandoned().await
     }
 
     async fn connected_with_room(
