@@ -20,7 +20,7 @@ use super::tail::Tail;
 /// that the file system knows already, and need not wait for its journal too.
 const ZERO_AHEAD_BYTES: i64 = 2 << 20;
 /// Zeros are written in pieces of this size.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The log's files and the places in them.
 pub(super) struct CommitLog {
@@ -169,11 +169,14 @@ impl CommitLog {
             self.zero_up_to(&segment, end)?;
             segment.write_parts(records, at)?;
             writer.end = end;
-            self.look_ahead(writer, end - segment.start);
         }
         if len > 0 {
             self.last_timestamp.store(timestamp, Ordering::Release);
             self.published.store(end, Ordering::Release);
+        }
+        if !ends_file {
+            // What is published says what is needed.
+            self.look_ahead(writer, end - segment.start);
         }
         Ok(())
     }
