@@ -1,7 +1,8 @@
 //! The requests in flight on one connection: opaque numbers, deadlines, and the end of the connection. No I/O and no
 //! clock: `now` comes from the caller.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -11,15 +12,20 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Session<T> {
     last_opaque: i32,
-    requests: HashMap<i32, InFlight<T>, BuildHasherDefault<OpaqueHasher>>,
+    requests: Requests<T>,
     /// How many of them have no answer yet.
     unanswered: usize,
-    /// No unanswered request's deadline is before this; it may be earlier than all of them.
-    earliest: Option<Instant>,
+    /// The deadlines of all unanswered requests, and of some that are over.
+    deadlines: BinaryHeap<Reverse<(Instant, i32)>>,
     /// A request was begun since the last [`take_asked`](Self::take_asked).
     asked: bool,
     closed: Option<Arc<str>>,
 }
+
+type Requests<T> = HashMap<i32, InFlight<T>, BuildHasherDefault<OpaqueHasher>>;
+
+/// So many deadlines of requests that are over are kept at the least.
+const FEW_DEADLINES: usize = 64;
 
 #[derive(Debug)]
 struct InFlight<T> {
@@ -49,7 +55,7 @@ impl<T> Default for Session<T> {
             last_opaque: 0,
             requests: HashMap::default(),
             unanswered: 0,
-            earliest: None,
+            deadlines: BinaryHeap::new(),
             asked: false,
             closed: None,
         }
@@ -78,7 +84,16 @@ impl<T> Session<T> {
         self.requests.insert(opaque, InFlight { deadline, state: State::Unanswered(waker) });
         self.unanswered += 1;
         self.asked = true;
-        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        if self.deadlines.len() >= 2 * self.unanswered + FEW_DEADLINES {
+            self.forget_deadlines();
+        }
+        self.deadlines.push(Reverse((deadline, opaque)));
+    }
+
+    /// Of requests that are over. Paid for by those that have been begun since the last time.
+    fn forget_deadlines(&mut self) {
+        let requests = &self.requests;
+        self.deadlines.retain(|Reverse((deadline, opaque))| is_due(requests, *opaque, *deadline));
     }
 
     /// Whether a request is over: then it is forgotten, and its number may be used again.
@@ -125,26 +140,32 @@ impl<T> Session<T> {
 
     /// Ends every request whose deadline has come, and adds who is to be woken to `wakers`.
     pub fn expire(&mut self, now: Instant, wakers: &mut Vec<Waker>) {
-        if self.earliest.is_none_or(|earliest| now < earliest) {
+        if self.next_deadline().is_none_or(|next| now < next) {
             return;
         }
-        self.earliest = None;
-        for request in self.requests.values_mut() {
-            let State::Unanswered(_) = request.state else { continue };
-            if request.deadline > now {
-                let earliest = self.earliest.get_or_insert(request.deadline);
-                *earliest = request.deadline.min(*earliest);
-            } else if let State::Unanswered(waker) = std::mem::replace(&mut request.state, State::Expired) {
-                self.unanswered -= 1;
-                wakers.push(waker);
+        while let Some(Reverse((deadline, opaque))) = self.deadlines.peek().copied() {
+            if is_due(&self.requests, opaque, deadline) {
+                if deadline > now {
+                    return;
+                }
+                self.end(opaque, wakers);
             }
+            self.deadlines.pop();
         }
     }
 
-    /// When [`expire`](Self::expire) is to be called next.
+    fn end(&mut self, opaque: i32, wakers: &mut Vec<Waker>) {
+        let Some(request) = self.requests.get_mut(&opaque) else { return };
+        if let State::Unanswered(waker) = std::mem::replace(&mut request.state, State::Expired) {
+            self.unanswered -= 1;
+            wakers.push(waker);
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called next; perhaps for nothing.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.earliest
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
     /// Whether a request was begun since the last call.
@@ -159,7 +180,7 @@ impl<T> Session<T> {
             return false;
         }
         self.closed = Some(Arc::clone(cause));
-        self.earliest = None;
+        self.deadlines = BinaryHeap::new();
         wakers.extend(self.requests.values().filter_map(|request| match &request.state {
             State::Unanswered(waker) => Some(waker.clone()),
             _ => None,
@@ -178,6 +199,13 @@ impl<T> Session<T> {
     pub fn in_flight(&self) -> usize {
         self.unanswered
     }
+}
+
+/// Whether that deadline is one of a request that waits.
+fn is_due<T>(requests: &Requests<T>, opaque: i32, deadline: Instant) -> bool {
+    requests
+        .get(&opaque)
+        .is_some_and(|request| request.deadline == deadline && matches!(request.state, State::Unanswered(_)))
 }
 
 /// Spreads consecutive numbers over a table. They are our own, so that nobody can make them collide.
@@ -267,6 +295,43 @@ mod tests {
         assert_eq!(expired(&mut session, after(9)), 2);
         assert_eq!(session.next_deadline(), None);
         assert_eq!(session.in_flight(), 0);
+    }
+
+    #[test]
+    fn ending_one_of_many_looks_at_that_one() {
+        let now = Instant::now();
+        let mut session = Session::<()>::default();
+        for after in 1..=10_000 {
+            begin(&mut session, now + Duration::from_millis(after));
+        }
+        for after in 1..=100 {
+            assert_eq!(expired(&mut session, now + Duration::from_millis(after)), 1);
+            assert_eq!(session.deadlines.len(), usize::try_from(10_000 - after).unwrap());
+        }
+    }
+
+    #[test]
+    fn deadlines_of_answered_requests_are_forgotten() {
+        let now = Instant::now();
+        let mut session = Session::default();
+        let waiting = begin(&mut session, now + Duration::from_secs(9));
+        for after in 0..10_000 {
+            let opaque = begin(&mut session, now + Duration::from_micros(after));
+            session.complete(opaque, ()).unwrap();
+            assert!(session.poll(opaque, Waker::noop()).is_ready());
+            assert!(
+                session.deadlines.len() <= FEW_DEADLINES + 4,
+                "{} after {after}",
+                session.deadlines.len()
+            );
+        }
+        assert_eq!(expired(&mut session, now + Duration::from_secs(1)), 0);
+        assert_eq!(
+            session.next_deadline(),
+            Some(now + Duration::from_secs(9)),
+            "nothing is looked at for nothing"
+        );
+        assert_eq!(session.poll(waiting, Waker::noop()), Poll::Pending);
     }
 
     #[test]

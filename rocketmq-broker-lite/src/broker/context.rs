@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::delay::schedule::Schedule;
 use crate::pull_wait::wake::PullHold;
+use crate::server::pool::Pool;
 use crate::store::MessageStore;
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;
@@ -41,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) consumers: ConsumerManager<Connection>,
     /// Who produces.
     pub(crate) producers: ProducerManager<Connection>,
+    /// Where requests are served that may wait for the disk.
+    pub(crate) readers: Pool<Connection>,
     /// The pulls that wait.
     pub(crate) held: Arc<PullHold>,
     /// The delayed messages.
@@ -79,8 +82,9 @@ impl Context {
 
     /// Writes every table that has changed since it was last written.
     pub(crate) fn persist_all(&self) {
-        self.topics.persist();
-        self.groups.persist();
+        // A failure is logged; the store's own close tells of a disk that fails.
+        let _ = self.topics.persist();
+        let _ = self.groups.persist();
         self.persist_offsets();
         self.persist_schedule();
     }

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rocketmq_protocol::code::{RequestCode, ResponseCode};
+use rocketmq_protocol::code::RequestCode;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::{Connection, Handler, Requests, Responder};
 
 use super::context::Context;
-use super::processor::FAMILIES;
 use super::processor::send::Sends;
+use super::processor::{FAMILIES, READING_FAMILIES};
 use crate::server::dispatch::Table;
 use crate::server::refusal::Refusal;
 
@@ -20,7 +20,7 @@ pub(crate) struct Dispatcher {
 
 impl Default for Dispatcher {
     fn default() -> Self {
-        Self { context: OnceLock::new(), table: Table::new(FAMILIES) }
+        Self { context: OnceLock::new(), table: Table::new(FAMILIES).and_in_pool(READING_FAMILIES) }
     }
 }
 
@@ -35,8 +35,8 @@ impl Dispatcher {
 impl Handler for Dispatcher {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
         match self.context.get() {
-            Some(context) => self.table.serve(context, &request, responder),
-            None => Refusal::new(ResponseCode::SystemBusy, "the broker is starting").answer(responder),
+            Some(context) => self.table.serve(context, &context.readers, request, responder),
+            None => Refusal::busy("the broker is starting").answer(responder),
         }
     }
 

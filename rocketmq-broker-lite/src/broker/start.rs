@@ -22,11 +22,15 @@ use crate::delay::schedule::Schedule;
 use crate::error::StartError;
 use crate::pull_wait::wake::PullHold;
 use crate::registration::{Identity, Registration};
+use crate::server::pool::Pool;
 use crate::store::fs::Fs;
 use crate::store::{MessageStore, PullLimits, StoreConfig, StoreError};
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::subscription_group::SubscriptionGroupTable;
 use crate::tables::topic::{TopicRules, TopicTable};
+
+/// How many requests may wait for the disk at a time.
+pub(super) const READERS: usize = 8;
 
 /// What is read from disk.
 struct Files {
@@ -56,7 +60,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
         }
     };
     let place = place(&config, listener.local_addr()).await;
-    let registration = registration(&config, &place, listener.local_addr(), &files.topics);
+    let registration = registration(&config, &place, listener.local_addr(), &files);
     let Files { store, held, topics, groups, offsets, schedule } = files;
     let context = Arc::new(Context {
         place,
@@ -68,6 +72,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
         offsets,
         consumers: ConsumerManager::default(),
         producers: ProducerManager::default(),
+        readers: Pool::new(READERS, &task_tracker),
         held,
         schedule,
         config,
@@ -131,8 +136,10 @@ fn open_tables(
     store: &MessageStore,
 ) -> io::Result<Tables> {
     let dir = store.dir().clone();
+    let topics = TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?;
+    topics.adopt(store.topics());
     Ok((
-        Arc::new(TopicTable::open(topic_rules(config), dir.clone(), clock.clone())?),
+        Arc::new(topics),
         SubscriptionGroupTable::open(config.auto_create_subscription_group, dir.clone(), clock.clone())?,
         ConsumerOffsets::open(dir, |topic, queue_id| store.max_offset(topic, queue_id))?,
         Schedule::open(levels, store)?,
@@ -157,6 +164,7 @@ fn store_config(config: &BrokerConfig, delay_levels: DelayLevels) -> StoreConfig
         flush_commit_log_thorough_interval: config.flush_commit_log_thorough_interval,
         flush_interval_consume_queue: config.flush_interval_consume_queue,
         max_message_size: config.max_message_size,
+        truncate_damaged_log: config.truncate_damaged_log,
         disk_space_warning_level_ratio: config.disk_space_warning_level_ratio,
         delay_levels,
         pull_limits: PullLimits {
@@ -218,12 +226,8 @@ async fn place(config: &BrokerConfig, bound: SocketAddr) -> Place {
     }
 }
 
-fn registration(
-    config: &BrokerConfig,
-    place: &Place,
-    bound: SocketAddr,
-    topics: &Arc<TopicTable>,
-) -> Registration {
+fn registration(config: &BrokerConfig, place: &Place, bound: SocketAddr, files: &Files) -> Registration {
+    let store = Arc::clone(&files.store);
     Registration {
         identity: Identity {
             cluster_name: config.broker_cluster_name.as_str().into(),
@@ -233,8 +237,9 @@ fn registration(
             ha_server_addr: config.ha_server_addr(bound).into(),
         },
         permission: config.broker_permission,
+        has_failed: Box::new(move || store.poisoned().is_some()),
         period: config.register_name_server_period,
         timeout: config.register_broker_timeout_mills,
-        topics: Arc::clone(topics),
+        topics: Arc::clone(&files.topics),
     }
 }

@@ -133,6 +133,9 @@ pub struct BrokerConfig {
     pub mapped_file_size_commit_log: u64,
     /// The bytes of one consume queue file, 20 a message. Default 6,000,000. Java: `mappedFileSizeConsumeQueue`.
     pub mapped_file_size_consume_queue: u64,
+    /// A log that is damaged before its end is cut there, as Java's broker does, and what lies behind is kept in the
+    /// directory `damaged` of the store. Otherwise the broker does not start. Default false. Not in Java.
+    pub truncate_damaged_log: bool,
     /// Messages are refused when more of the disk is used, in per cent; 100 refuses only when a write fails. Default 90, and
     /// `TestCluster` 100. Java: `diskSpaceWarningLevelRatio`.
     pub disk_space_warning_level_ratio: u32,
@@ -181,6 +184,7 @@ settings! { BrokerConfig {
     "syncFlushTimeout" => sync_flush_timeout: Millis(1..=3_600_000),
     "mappedFileSizeCommitLog" => mapped_file_size_commit_log: Whole(4_096..=JAVA_INT_MAX),
     "mappedFileSizeConsumeQueue" => mapped_file_size_consume_queue: Whole(20..=JAVA_INT_MAX),
+    "truncateDamagedLog" => truncate_damaged_log: Flag,
     "diskSpaceWarningLevelRatio" => disk_space_warning_level_ratio: Whole(35..=100),
     "messageDelayLevel" => message_delay_level: DelayLevels,
 } }
@@ -227,6 +231,7 @@ impl Default for BrokerConfig {
             sync_flush_timeout: Duration::from_secs(5),
             mapped_file_size_commit_log: 1024 * 1024 * 1024,
             mapped_file_size_consume_queue: 6_000_000,
+            truncate_damaged_log: false,
             disk_space_warning_level_ratio: 90,
             message_delay_level: DEFAULT_DELAY_LEVELS.to_owned(),
         }

@@ -81,6 +81,12 @@ impl Schedule {
         &self.levels
     }
 
+    /// Whether any message waits, due or not. Does not look at the disk.
+    pub(crate) fn has_waiting(&self, store: &MessageStore) -> bool {
+        let next = self.progress.iter().map(|progress| progress.next_offset.load(Ordering::Relaxed));
+        (0..).zip(next).any(|(queue_id, next)| store.max_offset(SCHEDULE_TOPIC, queue_id) > next)
+    }
+
     /// Delivers some of the messages whose time has come; true if there may be more. A level in which nothing waits
     /// costs a look at its queue's end.
     pub(crate) fn deliver_due(&self, store: &MessageStore, topics: &TopicTable, now_ms: i64) -> bool {
@@ -98,7 +104,8 @@ impl Schedule {
     /// Writes `delayOffset.json` if it has changed, once the disk has the messages that were delivered: `is_safe` makes it
     /// so for all that the log holds by then. As long as it does not, the file does not pass over them where they waited.
     pub(crate) fn persist(&self, is_safe: impl FnOnce() -> bool) {
-        self.file.save_if_changed(|| {
+        // A failure is logged, and the next turn tries again.
+        let _ = self.file.save_if_changed(|| {
             let offset = |progress: &Progress| progress.next_offset.load(Ordering::Acquire);
             let reached = (1..).zip(&self.progress).map(|(level, progress)| (level, offset(progress)));
             let stored = StoredProgress { offset_table: reached.filter(|(_, offset)| *offset > 0).collect() };

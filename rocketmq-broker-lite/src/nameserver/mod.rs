@@ -69,7 +69,7 @@ impl NameServer {
             max_connections: config.max_connections,
         };
         let addr = config.listen_addr();
-        let handler = Arc::new(Dispatcher::new(Arc::clone(&processor)));
+        let handler = Arc::new(Dispatcher::new(Arc::clone(&processor), &tasks));
         let listener = Listener::bind(addr, limits, handler, tasks.clone())
             .await
             .map_err(|source| StartError::Bind { addr, source })?;

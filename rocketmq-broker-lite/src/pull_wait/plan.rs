@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rocketmq_protocol::body::subscription::SubscriptionData;
 use rocketmq_protocol::code::ResponseCode;
 
-use crate::store::{MessageStore, PullStatus, Pulled};
+use crate::store::{MessageStore, PullFrom, PullStatus, Pulled};
 use crate::tables::subscription_group::SubscriptionGroup;
 use crate::tables::topic::Topic;
 
@@ -28,11 +28,23 @@ pub(crate) struct PullPlan {
 }
 
 impl PullPlan {
-    /// Pulls.
+    /// Pulls; may wait for the disk.
     pub(crate) fn pull(&self, store: &MessageStore, wants: &SubscriptionData) -> Pulled {
         let matches = |tags_code| wants.matches_code(tags_code);
         let (topic, max_messages, max_bytes) = (&self.topic.name, self.max_messages, self.max_bytes);
         store.pull(topic, self.queue_id, self.offset, max_messages, max_bytes, &matches)
+    }
+
+    /// [`pull`](Self::pull), but brings nothing where the disk would have to be waited for.
+    pub(crate) fn pull_now(&self, store: &MessageStore, wants: &SubscriptionData) -> Option<Pulled> {
+        let from = PullFrom {
+            topic: &self.topic.name,
+            queue_id: self.queue_id,
+            offset: self.offset,
+            max_messages: self.max_messages,
+            max_bytes: self.max_bytes,
+        };
+        store.pull_now(from, &|tags_code| wants.matches_code(tags_code))
     }
 
     /// The code that answers an outcome.

@@ -3,4 +3,5 @@
 
 pub(crate) mod answer;
 pub(crate) mod dispatch;
+pub(crate) mod pool;
 pub(crate) mod refusal;

@@ -31,6 +31,11 @@ impl Refusal {
         Self::new(ResponseCode::SystemError, remark.to_string())
     }
 
+    /// Too much is asked of this server: clients pause and ask again.
+    pub(crate) fn busy(why: &str) -> Self {
+        Self::new(ResponseCode::SystemBusy, why)
+    }
+
     /// A group that is not there and is not created.
     pub(crate) fn no_group(group: &str) -> Self {
         let remark = format!("subscription group not exist, {group} {FAQ}");

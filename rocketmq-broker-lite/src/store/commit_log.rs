@@ -13,6 +13,7 @@ use super::StoreError;
 use super::ahead::Ahead;
 use super::append::NextOffsets;
 use super::dir::StoreDir;
+use super::fs::Reads;
 use super::segment::{FileQueue, Segment};
 use super::tail::Tail;
 
@@ -271,8 +272,22 @@ impl CommitLog {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn read(&self, out: &mut Vec<u8>, len: usize, offset: i64) -> Result<(), StoreError> {
+        self.read_as(Reads::Wait, out, len, offset)
+    }
+
+    /// [`read`](Self::read), waiting for the disk or not.
+    ///
+    /// # Errors
+    /// As for `read`; and [`StoreError::would_wait`] if it may not wait but had to.
+    pub(super) fn read_as(
+        &self,
+        reads: Reads,
+        out: &mut Vec<u8>,
+        len: usize,
+        offset: i64,
+    ) -> Result<(), StoreError> {
         let readable = usize::try_from(self.max_offset().saturating_sub(offset)).unwrap_or_default();
-        self.files.read(out, len.min(readable), offset)
+        self.files.read_as(reads, out, len.min(readable), offset)
     }
 
     /// Waits until the disk has everything that was published when this was called. One caller at a time.

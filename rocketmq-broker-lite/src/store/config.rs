@@ -29,6 +29,9 @@ pub(crate) struct StoreConfig {
     pub(crate) flush_interval_consume_queue: Duration,
     /// The longest body in bytes. Default 4 MiB.
     pub(crate) max_message_size: usize,
+    /// A log that is damaged before its end is cut there, as Java's broker does; what lies behind is kept in `damaged`.
+    /// Otherwise the store does not open. Default false.
+    pub(crate) truncate_damaged_log: bool,
     /// Messages are refused when more of the disk is used, in per cent; 100 never refuses (`diskSpaceWarningLevelRatio`).
     /// Default 90.
     pub(crate) disk_space_warning_level_ratio: u32,
@@ -50,6 +53,7 @@ impl Default for StoreConfig {
             flush_commit_log_thorough_interval: Duration::from_secs(10),
             flush_interval_consume_queue: Duration::from_secs(1),
             max_message_size: 4 << 20,
+            truncate_damaged_log: false,
             disk_space_warning_level_ratio: 90,
             delay_levels: DelayLevels::default(),
             pull_limits: PullLimits::default(),

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rocketmq_protocol::ByteString;
 
 use super::StoreError;
+use super::fs::Reads;
 use super::segment::{FileQueue, len_i64};
 
 /// The bytes of one unit.
@@ -170,13 +171,27 @@ impl ConsumeQueue {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn read(&self, out: &mut Vec<u8>, from: i64, count: usize) -> Result<(), StoreError> {
-        let read = self.look(out, from, count);
+        self.read_as(Reads::Wait, out, from, count)
+    }
+
+    /// [`read`](Self::read), waiting for the disk or not.
+    ///
+    /// # Errors
+    /// As for `read`; and [`StoreError::would_wait`] if it may not wait but had to.
+    pub(super) fn read_as(
+        &self,
+        reads: Reads,
+        out: &mut Vec<u8>,
+        from: i64,
+        count: usize,
+    ) -> Result<(), StoreError> {
+        let read = self.look(reads, out, from, count);
         self.files.close_handles();
         read
     }
 
-    /// [`read`](Self::read), but leaves the file open.
-    fn look(&self, out: &mut Vec<u8>, from: i64, count: usize) -> Result<(), StoreError> {
+    /// [`read_as`](Self::read_as), but leaves the file open.
+    fn look(&self, reads: Reads, out: &mut Vec<u8>, from: i64, count: usize) -> Result<(), StoreError> {
         let first = {
             let tail = self.lock();
             if let Ok(skipped) = usize::try_from(from - tail.first) {
@@ -187,7 +202,7 @@ impl ConsumeQueue {
             tail.first
         };
         let count = count.min(usize::try_from(first - from).unwrap_or(usize::MAX));
-        self.files.read(out, count.saturating_mul(UNIT_BYTES), from.saturating_mul(UNIT))
+        self.files.read_as(reads, out, count.saturating_mul(UNIT_BYTES), from.saturating_mul(UNIT))
     }
 
     /// The unit at an offset; `None` if it is not there. May leave the file open.
@@ -196,7 +211,7 @@ impl ConsumeQueue {
     /// The file cannot be read.
     pub(super) fn entry(&self, queue_offset: i64) -> Result<Option<QueueEntry>, StoreError> {
         let mut unit = Vec::new();
-        self.look(&mut unit, queue_offset, 1)?;
+        self.look(Reads::Wait, &mut unit, queue_offset, 1)?;
         Ok(QueueEntry::decode_all(queue_offset, &unit).next())
     }
 

@@ -74,12 +74,30 @@ pub(crate) enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// The log cannot be read at a place before its end. To go on would give up what lies behind; nothing was changed.
+    #[error(
+        "the log is damaged at {at}: what lies behind up to {until} would be lost, {records} good records among it. With \
+         truncateDamagedLog=true the broker goes on without it, and keeps it in the directory `damaged` of the store"
+    )]
+    LogDamaged {
+        /// The place.
+        at: i64,
+        /// Up to where the log was safe, or good records were found.
+        until: i64,
+        /// How many good records lie in between.
+        records: u64,
+    },
     /// No message begins at that place in the log.
     #[error("no message at physical offset {0}")]
     NotFound(i64),
 }
 
 impl StoreError {
+    /// A read that may not wait for the disk would have had to.
+    pub(super) fn would_wait(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// For `map_err` on file operations: `op` is a verb.
     pub(super) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), op, source: Arc::new(source) }

@@ -24,12 +24,19 @@ pub(crate) struct Faults {
     pub(crate) reads: AtomicUsize,
     /// Threads that made or opened files of the log.
     pub(crate) opened_by: Mutex<Vec<ThreadId>>,
+    /// Syncs of the broker's tables, and the bytes written to them.
+    pub(crate) table_syncs: AtomicUsize,
+    pub(crate) table_bytes: AtomicUsize,
+    /// Syncs of the broker's tables wait.
+    held_table_syncs: Mutex<bool>,
     /// Syncs of the log wait.
     held_syncs: Mutex<bool>,
     /// Syncs of consume queues wait.
     held_queue_syncs: Mutex<bool>,
     /// Writes to the log wait.
     held_writes: Mutex<bool>,
+    /// Reads of the log and of consume queues wait, and cannot be done at once.
+    held_reads: Mutex<bool>,
     changed: Condvar,
     /// How many syncs and writes wait.
     waiting: Mutex<usize>,
@@ -43,12 +50,19 @@ struct FaultyFile {
     file: Box<dyn FsFile>,
     faults: Arc<Faults>,
     is_log: bool,
+    is_table: bool,
 }
 
 impl Faults {
     /// Makes syncs of the log wait, or lets them go on.
     pub(crate) fn hold_syncs(&self, held: bool) {
         *self.held_syncs.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// Makes syncs of the broker's tables wait, or lets them go on.
+    pub(crate) fn hold_table_syncs(&self, held: bool) {
+        *self.held_table_syncs.lock().unwrap() = held;
         self.changed.notify_all();
     }
 
@@ -70,12 +84,33 @@ impl Faults {
         drop(self.changed.wait_while(opened_by, |opened_by| opened_by.len() < count).unwrap());
     }
 
+    /// Makes reads wait, as if nothing were in the page cache, or lets them go on.
+    pub(crate) fn hold_reads(&self, held: bool) {
+        *self.held_reads.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// How many reads, syncs and writes wait.
+    pub(crate) fn held(&self) -> usize {
+        *self.waiting.lock().unwrap()
+    }
+
+    fn refuse_to_wait(&self) -> io::Result<()> {
+        match *self.held_reads.lock().unwrap() {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Returns once a sync or a write waits.
     pub(crate) fn wait_for_one_held(&self) {
         drop(self.changed.wait_while(self.waiting.lock().unwrap(), |waiting| *waiting == 0).unwrap());
     }
 
     fn wait_while(&self, held: &Mutex<bool>) {
+        if !*held.lock().unwrap() {
+            return;
+        }
         *self.waiting.lock().unwrap() += 1;
         self.changed.notify_all();
         drop(self.changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
@@ -93,11 +128,17 @@ impl Fs for FaultyFs {
             return Err(io::Error::from_raw_os_error(24));
         }
         let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
-        if is_below(path, "commitlog") {
+        let (is_log, is_table) = (is_below(path, "commitlog"), is_below(path, "config"));
+        if is_log {
             faults.opened_by.lock().unwrap().push(thread::current().id());
             faults.changed.notify_all();
         }
-        Ok(Box::new(FaultyFile { file, faults, is_log: is_below(path, "commitlog") }))
+        Ok(Box::new(FaultyFile { file, faults, is_log, is_table }))
+    }
+
+    fn open_now(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.0.refuse_to_wait()?;
+        self.open(path)
     }
 
     fn lock(&self, root_dir: &Path) -> Result<Box<dyn FsLock>, StoreError> {
@@ -139,6 +180,13 @@ impl Fs for FaultyFs {
 
 impl FsFile for FaultyFile {
     fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.faults.wait_while(&self.faults.held_reads);
+        self.faults.reads.fetch_add(usize::from(self.is_log), Ordering::SeqCst);
+        self.file.read_at(out, len, offset)
+    }
+
+    fn read_now_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.faults.refuse_to_wait()?;
         self.faults.reads.fetch_add(usize::from(self.is_log), Ordering::SeqCst);
         self.file.read_at(out, len, offset)
     }
@@ -146,6 +194,9 @@ impl FsFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.is_log {
             self.faults.wait_while(&self.faults.held_writes);
+        }
+        if self.is_table {
+            self.faults.table_bytes.fetch_add(bytes.len(), Ordering::SeqCst);
         }
         if self.faults.fail_writes.load(Ordering::SeqCst) {
             // As a full disk does: some bytes are there.
@@ -163,6 +214,9 @@ impl FsFile for FaultyFile {
         if self.is_log {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
             self.faults.wait_while(&self.faults.held_syncs);
+        } else if self.is_table {
+            self.faults.table_syncs.fetch_add(1, Ordering::SeqCst);
+            self.faults.wait_while(&self.faults.held_table_syncs);
         } else {
             self.faults.wait_while(&self.faults.held_queue_syncs);
         }

@@ -7,11 +7,17 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
+#[cfg(target_os = "linux")]
+use std::io::IoSliceMut;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
+#[cfg(target_os = "linux")]
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+#[cfg(target_os = "linux")]
+use rustix::io::ReadWriteFlags;
 
 use super::StoreError;
 use super::lock::DirectoryLock;
@@ -26,6 +32,11 @@ pub(crate) trait Fs: fmt::Debug + Send + Sync {
 
     /// Opens a file for reading and writing, and makes it if it is missing.
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+
+    /// Opens a file that is there, but fails with [`ErrorKind::WouldBlock`] where the disk would have to be waited for.
+    fn open_now(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.open(path)
+    }
 
     /// The whole content of a small file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -66,10 +77,25 @@ pub(crate) struct Entry {
     pub(crate) len: u64,
 }
 
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// It fails where it would have to: see [`StoreError::would_wait`].
+    Now,
+    /// It may.
+    Wait,
+}
+
 /// An open file. All reads and writes name their place.
 pub(crate) trait FsFile: Send + Sync {
     /// Appends to `out` what the file holds from `offset` on, at most `len` bytes; fewer only at the file's end.
     fn read_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()>;
+
+    /// [`read_at`](Self::read_at), but fails with [`ErrorKind::WouldBlock`] where the disk would have to be waited for. What
+    /// was read until then stays in `out`.
+    fn read_now_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        self.read_at(out, len, offset)
+    }
 
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
@@ -124,6 +150,21 @@ impl Fs for OsFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Box::new(file))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_now(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        // Whatever keeps it from being opened at once is for whoever may wait to find out.
+        let file = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
+            .map_err(|_| io::Error::from(ErrorKind::WouldBlock))?;
+        Ok(Box::new(File::from(file)))
+    }
+
+    /// Nothing tells here what is in memory.
+    #[cfg(not(target_os = "linux"))]
+    fn open_now(&self, _: &Path) -> io::Result<Box<dyn FsFile>> {
+        Err(ErrorKind::WouldBlock.into())
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -191,6 +232,36 @@ impl FsFile for File {
         }
         out.truncate(end);
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_now_at(&self, out: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<()> {
+        let start = out.len();
+        let (mut at, mut offset) = (start, offset);
+        out.resize(start + len, 0);
+        let read = loop {
+            let rest = &mut out[at..];
+            if rest.is_empty() {
+                break Ok(());
+            }
+            let parts = &mut [IoSliceMut::new(rest)];
+            match rustix::io::preadv2(self, parts, offset, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break Ok(()),
+                Ok(count) => (at, offset) = (at + count, offset + count as u64),
+                Err(rustix::io::Errno::INTR) => {}
+                // Some file systems cannot tell.
+                Err(rustix::io::Errno::OPNOTSUPP) => break Err(ErrorKind::WouldBlock.into()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        out.truncate(at);
+        read
+    }
+
+    /// Nothing tells here what is in memory.
+    #[cfg(not(target_os = "linux"))]
+    fn read_now_at(&self, _: &mut Vec<u8>, _: usize, _: u64) -> io::Result<()> {
+        Err(ErrorKind::WouldBlock.into())
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

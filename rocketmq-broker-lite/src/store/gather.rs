@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use super::commit_log::CommitLog;
+use super::fs::Reads;
 
 /// Records with more than this between them are read one by one.
 const MAX_GAP_BYTES: i64 = 16 << 10;
@@ -50,8 +51,8 @@ enum Part<'w> {
 /// at a wrong place.
 ///
 /// # Errors
-/// A file cannot be read.
-pub(super) fn gather(log: &CommitLog, wanted: &[Wanted]) -> Result<Gathered, StoreError> {
+/// A file cannot be read, or the disk would have to be waited for and may not.
+pub(super) fn gather(log: &CommitLog, reads: Reads, wanted: &[Wanted]) -> Result<Gathered, StoreError> {
     let (mut parts, mut count) = split(log, wanted);
     if let [Part::Shared(bytes, whole_bytes)] = &*parts
         && *whole_bytes <= bytes.len().saturating_mul(MAX_KEPT)
@@ -64,7 +65,7 @@ pub(super) fn gather(log: &CommitLog, wanted: &[Wanted]) -> Result<Gathered, Sto
     for part in parts {
         match part {
             Part::Shared(bytes, _) => body.extend_from_slice(&bytes),
-            Part::Read(records) => count += read(log, records, &mut scratch, &mut body)?,
+            Part::Read(records) => count += read(log, reads, records, &mut scratch, &mut body)?,
         }
     }
     Ok(Gathered { body: body.into(), count })
@@ -124,6 +125,7 @@ fn span(wanted: &[Wanted], is_shared: impl Fn(&Wanted) -> bool, file_size: i64) 
 /// Appends records to `body` that one read brings. Returns how many.
 fn read(
     log: &CommitLog,
+    reads: Reads,
     records: &[Wanted],
     scratch: &mut Vec<u8>,
     body: &mut Vec<u8>,
@@ -133,7 +135,7 @@ fn read(
     let before = body.len();
     if span == records.iter().map(|record| record.size).sum::<usize>() {
         // Nothing lies between them.
-        log.read(body, span, first.physical_offset)?;
+        log.read_as(reads, body, span, first.physical_offset)?;
         if are_whole(&body[before..], records) {
             return Ok(records.len());
         }
@@ -142,7 +144,7 @@ fn read(
         body.truncate(before);
     } else {
         scratch.clear();
-        log.read(scratch, span, first.physical_offset)?;
+        log.read_as(reads, scratch, span, first.physical_offset)?;
     }
     let mut count = 0;
     for record in records {

@@ -21,6 +21,7 @@ mod checkpoint;
 mod commit_log;
 mod config;
 mod consume_queue;
+mod damage;
 mod dir;
 mod dispatch;
 mod error;
@@ -44,6 +45,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -61,10 +63,10 @@ pub(crate) use dir::StoreDir;
 pub(crate) use error::StoreError;
 pub(crate) use flush::FlushOutcome;
 use flush::Flusher;
-use fs::{Fs, FsLock};
+use fs::{Fs, FsLock, Reads};
 pub(crate) use message::{Appended, Arrival, NewMessage};
 use pull::Pull;
-pub(crate) use pull::{PullStatus, Pulled};
+pub(crate) use pull::{PullFrom, PullStatus, Pulled};
 use queue_table::QueueTable;
 use recovery::Recovery;
 use room::Room;
@@ -169,7 +171,23 @@ impl MessageStore {
         let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
-        Recovery { store: &dir, log: &log, queues: &queues, delay_levels, checkpoint, clean }.run()?;
+        let goes_on_after_damage = config.truncate_damaged_log;
+        let recovery = Recovery {
+            store: &dir,
+            log: &log,
+            queues: &queues,
+            delay_levels,
+            checkpoint,
+            clean,
+            goes_on_after_damage,
+        };
+        if let Err(error) = recovery.run() {
+            if clean && matches!(error, StoreError::LogDamaged { .. }) {
+                // Nothing was changed: the next start is to find what this one has found.
+                checkpoint::clear_abort(&*dir.fs, root)?;
+            }
+            return Err(error);
+        }
         let room = Room::new(config.disk_space_warning_level_ratio);
         let inner = Arc::new(Inner {
             config,
@@ -186,7 +204,7 @@ impl MessageStore {
             cached_log_bytes: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
         });
-        if !clean || checkpoint.safe_offset.is_none() {
+        if !clean || checkpoint.safe_offset != Some(inner.log.max_offset()) {
             // The next crash need not go through this part of the log again.
             inner.log.sync()?;
             flush::flush_queues(&inner, true)?;
@@ -276,10 +294,21 @@ impl MessageStore {
         max_bytes: usize,
         wants: &dyn Fn(i64) -> bool,
     ) -> Pulled {
+        let from = PullFrom { topic, queue_id, offset, max_messages, max_bytes };
+        self.pull_as(Reads::Wait, from, wants).expect("it may wait")
+    }
+
+    /// [`pull`](Self::pull), but brings nothing where the disk would have to be waited for.
+    pub(crate) fn pull_now(&self, from: PullFrom<'_>, wants: &dyn Fn(i64) -> bool) -> Option<Pulled> {
+        self.pull_as(Reads::Now, from, wants)
+    }
+
+    fn pull_as(&self, reads: Reads, from: PullFrom<'_>, wants: &dyn Fn(i64) -> bool) -> Option<Pulled> {
+        let PullFrom { topic, queue_id, offset, max_messages, max_bytes } = from;
         let queue = self.inner.queues.find(topic, queue_id);
         let cached_bytes = self.inner.cached_log_bytes();
         let limits = self.inner.config.pull_limits;
-        let pull = Pull { offset, max_messages, max_bytes, limits, wants, cached_bytes };
+        let pull = Pull { offset, max_messages, max_bytes, limits, reads, wants, cached_bytes };
         pull.run(&self.inner.log, queue.as_deref())
     }
 
@@ -337,8 +366,17 @@ impl MessageStore {
         &self.inner.dir
     }
 
+    /// The topics that have queues here, and how many at least, by the highest number.
+    pub(crate) fn topics(&self) -> Vec<(String, i32)> {
+        let mut topics: BTreeMap<String, i32> = BTreeMap::new();
+        for queue in self.inner.queues.all() {
+            let count = topics.entry(queue.topic.to_string()).or_default();
+            *count = (*count).max(queue.queue_id.saturating_add(1));
+        }
+        topics.into_iter().collect()
+    }
+
     /// The failure after which the store takes no more messages.
-    #[cfg(test)]
     pub(crate) fn poisoned(&self) -> Option<Arc<StoreError>> {
         self.inner.poisoned().cloned()
     }

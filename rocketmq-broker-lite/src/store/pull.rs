@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::commit_log::CommitLog;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::fs::Reads;
 use super::gather::{Gathered, Wanted, gather};
 use super::{PullLimits, StoreError};
 
@@ -71,6 +72,21 @@ pub(crate) struct Pulled {
     pub(crate) body: Bytes,
 }
 
+/// From where to pull, and how much at the most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PullFrom<'a> {
+    /// The topic.
+    pub(crate) topic: &'a str,
+    /// Its queue.
+    pub(crate) queue_id: i32,
+    /// The first offset.
+    pub(crate) offset: i64,
+    /// The most messages.
+    pub(crate) max_messages: usize,
+    /// The most bytes; the first message may be longer.
+    pub(crate) max_bytes: usize,
+}
+
 /// What is asked for.
 pub(super) struct Pull<'a> {
     /// The first offset.
@@ -81,6 +97,8 @@ pub(super) struct Pull<'a> {
     pub(super) max_bytes: usize,
     /// The most of any pull.
     pub(super) limits: PullLimits,
+    /// Whether it may wait for the disk.
+    pub(super) reads: Reads,
     /// Tells by its unit's tags code whether a message is wanted.
     pub(super) wants: &'a dyn Fn(i64) -> bool,
     /// Records farther than this from the log's end must come from the disk.
@@ -88,8 +106,8 @@ pub(super) struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// Pulls from a queue; `None` is one that does not exist.
-    pub(super) fn run(&self, log: &CommitLog, queue: Option<&ConsumeQueue>) -> Pulled {
+    /// Pulls from a queue; `None` is one that does not exist. Brings nothing if it may not wait but would have to.
+    pub(super) fn run(&self, log: &CommitLog, queue: Option<&ConsumeQueue>) -> Option<Pulled> {
         let (min_offset, max_offset) = queue.map_or((0, 0), |queue| (queue.min(), queue.max()));
         let answer = |status, next_begin_offset| Pulled {
             status,
@@ -98,35 +116,36 @@ impl Pull<'_> {
             max_offset,
             body: Bytes::new(),
         };
-        let Some(queue) = queue else { return answer(PullStatus::NoMatchedLogicQueue, 0) };
+        let Some(queue) = queue else { return Some(answer(PullStatus::NoMatchedLogicQueue, 0)) };
         if max_offset == 0 {
-            return answer(PullStatus::NoMessageInQueue, 0);
+            return Some(answer(PullStatus::NoMessageInQueue, 0));
         }
         if self.offset < min_offset {
-            return answer(PullStatus::OffsetTooSmall, min_offset);
+            return Some(answer(PullStatus::OffsetTooSmall, min_offset));
         }
         if self.offset == max_offset {
-            return answer(PullStatus::OffsetOverflowOne, self.offset);
+            return Some(answer(PullStatus::OffsetOverflowOne, self.offset));
         }
         if self.offset > max_offset {
-            return answer(PullStatus::OffsetOverflowBadly, max_offset);
+            return Some(answer(PullStatus::OffsetOverflowBadly, max_offset));
         }
         let scanned = self.collect(log, queue, max_offset);
         let pulled = scanned.and_then(|scan| {
             scan.map(|scan| scan.answer(answer(PullStatus::NoMatchedMessage, self.offset))).transpose()
         });
-        match pulled {
+        Some(match pulled {
             Ok(Some(pulled)) => pulled,
             Ok(None) => {
                 let units = queue.units_per_file();
                 answer(PullStatus::OffsetFoundNull, self.offset - self.offset % units + units)
             }
+            Err(error) if self.reads == Reads::Now && error.would_wait() => return None,
             Err(error) => {
                 // The consumer stays where it is and asks again: to go on would lose messages.
                 tracing::error!(%error, topic = %queue.topic, queue.queue_id, self.offset, "cannot pull");
                 answer(PullStatus::OffsetFoundNull, self.offset)
             }
-        }
+        })
     }
 
     /// Goes through the units; `None` if the first is not there.
@@ -143,7 +162,7 @@ impl Pull<'_> {
         while left > 0 && scan.next < max_offset {
             units.clear();
             let there = usize::try_from(max_offset - scan.next).unwrap_or_default();
-            queue.read(&mut units, scan.next, left.min(at_once).min(there))?;
+            queue.read_as(self.reads, &mut units, scan.next, left.min(at_once).min(there))?;
             let before = scan.next;
             for entry in QueueEntry::decode_all(scan.next, &units) {
                 if scan.take(&entry)?.is_break() {
@@ -224,12 +243,12 @@ impl<'a> Scan<'a> {
         }
         // Memory is taken for the length that the record itself has, too.
         let mut head = Vec::new();
-        self.log.read(&mut head, size_of::<i32>(), entry.physical_offset)?;
+        self.log.read_as(self.pull.reads, &mut head, size_of::<i32>(), entry.physical_offset)?;
         Ok(head == entry.size.to_be_bytes())
     }
 
     fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
-        let Gathered { body, count } = gather(self.log, &self.wanted)?;
+        let Gathered { body, count } = gather(self.log, self.pull.reads, &self.wanted)?;
         let removed = self.removed || count < self.wanted.len();
         let status = match (count, removed) {
             (0, true) => PullStatus::MessageWasRemoving,

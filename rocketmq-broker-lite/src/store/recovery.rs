@@ -17,6 +17,7 @@ use super::checkpoint::Checkpoint;
 use super::commit_log::CommitLog;
 use super::config_file;
 use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::damage::Damage;
 use super::dispatch::{is_queued, is_storable_topic, tags_code};
 use super::log_reader::LogReader;
 use super::queue_table::QueueTable;
@@ -42,6 +43,8 @@ pub(super) struct Recovery<'a> {
     pub(super) checkpoint: Checkpoint,
     /// The store was closed the last time.
     pub(super) clean: bool,
+    /// Records behind damage are given up, as Java's broker does, and kept beside the store.
+    pub(super) goes_on_after_damage: bool,
 }
 
 /// Which part of the log is read.
@@ -73,13 +76,17 @@ impl Recovery<'_> {
     /// # Errors
     /// A file cannot be read, written or cut.
     pub(super) fn run(&self) -> Result<(), StoreError> {
-        let Some((log_start, log_end)) = self.log.files().range() else { return self.clear_queues() };
+        let Some((log_start, log_end)) = self.log.files().range() else {
+            self.look_behind(0, 0)?;
+            return self.clear_queues();
+        };
         let safe = self.checkpoint.safe_offset.filter(|safe| (log_start..=log_end).contains(safe));
         let plan = self.plan(log_start, log_end, safe)?;
         let start = plan.start;
         let mut scan = Scan::new(self, plan);
         let (end, timestamp) = scan.read_from(start)?;
         scan.report();
+        self.look_behind(end, log_end)?;
         let as_closed = self.clean && safe == Some(end);
         if !as_closed {
             self.cut_queues(end)?;
@@ -95,6 +102,17 @@ impl Recovery<'_> {
             queue.settle()?;
         }
         Ok(())
+    }
+
+    /// What lies behind the log's end must be what a crash left, not what was safe.
+    fn look_behind(&self, end: i64, log_end: i64) -> Result<(), StoreError> {
+        let damage = Damage { store: self.store, log: self.log, at: end };
+        match self.checkpoint.safe_offset {
+            Some(safe) if end < safe => damage.refuse_or_keep(safe, self.goes_on_after_damage),
+            // Java's broker does not say where its log ended.
+            None if self.clean => damage.refuse_or_keep_records(log_end, self.goes_on_after_damage),
+            _ => Ok(()),
+        }
     }
 
     /// Without a log there is nothing that queues could point to.
@@ -171,6 +189,10 @@ impl Recovery<'_> {
             }
             let key = (String::from_utf8_lossy(record.topic).into_owned(), record.queue_id);
             if let Some(queue) = queues.get(&key) {
+                if !queue.is_empty() && (1..queue.max()).contains(&record.queue_offset) {
+                    self.report_twice(&record);
+                    continue;
+                }
                 if record.queue_offset != queue.max() || queue.is_empty() {
                     queue.move_to(record.queue_offset)?;
                 }
@@ -178,6 +200,16 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    fn report_twice(&self, record: &Record<'_>) {
+        let (place, offset) = (record.physical_offset, record.queue_offset);
+        tracing::error!(
+            place,
+            offset,
+            record.queue_id,
+            "a record has the queue offset of another, passed over"
+        );
     }
 
     fn put(&self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
@@ -251,7 +283,7 @@ impl<'a> Scan<'a> {
         }
         let unit = self.recovery.unit(record);
         match record.queue_offset.cmp(&queue.max()) {
-            Ordering::Less => self.compare(&queue, &unit),
+            Ordering::Less => self.compare(&queue, record, &unit),
             _ if queue.log_end()?.is_some_and(|end| unit.physical_offset < end) => {
                 // The topic was deleted and made again; newer records count.
                 Ok(())
@@ -290,7 +322,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Compares a unit that is there with what the log says.
-    fn compare(&mut self, queue: &Arc<ConsumeQueue>, unit: &QueueEntry) -> Result<(), StoreError> {
+    fn compare(
+        &mut self,
+        queue: &Arc<ConsumeQueue>,
+        record: &Record<'_>,
+        unit: &QueueEntry,
+    ) -> Result<(), StoreError> {
         let there = self.unit_of(queue, unit.queue_offset)?;
         if there.is_some_and(|there| there == *unit) {
             return Ok(());
@@ -304,6 +341,14 @@ impl<'a> Scan<'a> {
         }
         if unit.queue_offset < queue.begins() {
             self.lacks(queue);
+            return Ok(());
+        }
+        // A topic that was made again begins at 0.
+        if unit.queue_offset > 0
+            && let Some(there) = there
+            && self.recovery.is_true(queue, &there)?
+        {
+            self.recovery.report_twice(record);
             return Ok(());
         }
         // Later units follow from later records.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::StoreError;
 use super::dir::StoreDir;
-use super::fs::{Fs, FsFile, parent, sync_names};
+use super::fs::{Fs, FsFile, Reads, parent, sync_names};
 use super::set_aside::set_aside;
 
 const NAME_DIGITS: usize = 20;
@@ -34,6 +34,20 @@ impl Segment {
         let opened = match handle.take() {
             Some(file) => file,
             None => self.fs.open(&self.path).map_err(StoreError::io("open", &self.path))?.into(),
+        };
+        Ok(Arc::clone(handle.insert(opened)))
+    }
+
+    /// [`file`](Self::file), but does not wait for the disk.
+    fn file_now(&self) -> io::Result<Arc<dyn FsFile>> {
+        let busy = |_| io::Error::from(ErrorKind::WouldBlock);
+        if let Some(file) = &*self.handle.try_read().map_err(busy)? {
+            return Ok(Arc::clone(file));
+        }
+        let mut handle = self.handle.try_write().map_err(|_| io::Error::from(ErrorKind::WouldBlock))?;
+        let opened = match handle.take() {
+            Some(file) => file,
+            None => self.fs.open_now(&self.path)?.into(),
         };
         Ok(Arc::clone(handle.insert(opened)))
     }
@@ -220,10 +234,28 @@ impl FileQueue {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn read(&self, out: &mut Vec<u8>, len: usize, offset: i64) -> Result<(), StoreError> {
+        self.read_as(Reads::Wait, out, len, offset)
+    }
+
+    /// [`read`](Self::read), waiting for the disk or not.
+    ///
+    /// # Errors
+    /// As for `read`; and [`StoreError::would_wait`] if it may not wait but had to.
+    pub(super) fn read_as(
+        &self,
+        reads: Reads,
+        out: &mut Vec<u8>,
+        len: usize,
+        offset: i64,
+    ) -> Result<(), StoreError> {
         let Some(segment) = self.find(offset) else { return Ok(()) };
         let len = len.min(self.room(&segment, offset));
         let at = (offset - segment.start).cast_unsigned();
-        segment.file()?.read_at(out, len, at).map_err(StoreError::io("read", &segment.path))
+        let read = match reads {
+            Reads::Wait => segment.file()?.read_at(out, len, at),
+            Reads::Now => segment.file_now().and_then(|file| file.read_now_at(out, len, at)),
+        };
+        read.map_err(StoreError::io("read", &segment.path))
     }
 
     /// Waits until the disk has what lies between two places.

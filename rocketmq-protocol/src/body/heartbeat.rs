@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::set::each_once;
 use super::subscription::SubscriptionData;
 use super::wire_enum::wire_enum;
 
@@ -13,13 +14,15 @@ pub struct HeartbeatData {
     #[serde(rename = "clientID")]
     pub client_id: String,
     /// Its consumer groups.
+    #[serde(deserialize_with = "each_once")]
     pub consumer_data_set: Vec<ConsumerData>,
     /// Its producer groups.
+    #[serde(deserialize_with = "each_once")]
     pub producer_data_set: Vec<ProducerData>,
 }
 
 /// A producer group. Java: `ProducerData`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProducerData {
     /// The group's name.
@@ -27,7 +30,7 @@ pub struct ProducerData {
 }
 
 /// A consumer group as one of its members sees it. Java: `ConsumerData`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerData {
     /// Where a group without offsets starts.
@@ -39,6 +42,7 @@ pub struct ConsumerData {
     /// Whether members share the messages or get them all.
     pub message_model: MessageModel,
     /// What the group wants.
+    #[serde(deserialize_with = "each_once")]
     pub subscription_data_set: Vec<SubscriptionData>,
     /// Unit mode.
     pub unit_mode: bool,

@@ -7,6 +7,7 @@ pub mod json;
 pub mod kv_table;
 pub mod register_broker;
 pub mod route;
+mod set;
 pub mod subscription;
 pub mod topic_config;
 mod wire_enum;

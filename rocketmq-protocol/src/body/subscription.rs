@@ -19,7 +19,7 @@ pub const EXPRESSION_TYPE_SQL92: &str = "SQL92";
 pub const UNVERSIONED: i64 = i64::MIN;
 
 /// One subscription. Java: `SubscriptionData`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionData {
     /// Filtering by a class; no release since 4.x has it.

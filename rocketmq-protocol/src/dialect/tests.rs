@@ -88,6 +88,21 @@ fn steps_grow_as_the_text_does() {
     }
 }
 
+/// Three bytes each: kept as a hundred and more, a heartbeat of 16 MiB would take a gigabyte.
+#[test]
+fn what_costs_a_peer_next_to_nothing_is_not_kept_many_times() {
+    let empties = "{},".repeat(10_000);
+    let group = format!(r#"{{"groupName":"g","subscriptionDataSet":[{empties}]}}"#);
+    let text = format!(
+        r#"{{"consumerDataSet":[{empties}{group},{group}],"producerDataSet":[{empties}{{"groupName":"p"}}]}}"#
+    );
+    let heartbeat: HeartbeatData = from_slice(text.as_bytes()).unwrap();
+    let groups: Vec<_> = heartbeat.consumer_data_set.iter().map(|data| &*data.group_name).collect();
+    assert_eq!(groups, ["", "g"]);
+    assert_eq!(heartbeat.consumer_data_set[1].subscription_data_set.len(), 1);
+    assert_eq!(heartbeat.producer_data_set.len(), 2);
+}
+
 /// What made a broker of 364 bytes abort: keys doubled with each level.
 #[test]
 fn objects_as_keys_nest_once() {

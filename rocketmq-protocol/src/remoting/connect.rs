@@ -25,21 +25,21 @@ pub async fn connect(
     handler: Arc<dyn Handler>,
     tasks: &TaskTracker,
 ) -> Result<Connection, RemotingError> {
-    let connecting = tokio::time::timeout(timeout, open_stream(addr));
+    let connecting = tokio::time::timeout(timeout, open_stream(addr, &config));
     let stream = connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let connected = stream.and_then(|stream| {
-        socket::prepare(&stream, &config)?;
         let addresses = (stream.local_addr()?, stream.peer_addr()?);
         Ok(Connection::start(stream, addresses, config, Side::Connecting, handler, tasks))
     });
     connected.map_err(|error| RemotingError::Connect { addr: addr.into(), source: Arc::new(error) })
 }
 
-async fn open_stream(addr: &str) -> io::Result<TcpStream> {
+/// A stream that is set to what each must be.
+pub(super) async fn open_stream(addr: &str, config: &ConnectionConfig) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for address in lookup_host(addr).await? {
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return socket::prepare(&stream, config).map(|()| stream),
             Err(error) => last = error,
         }
     }

@@ -103,7 +103,7 @@ async fn accept(
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, socket.accept().await)
+            (place, accept_stream(&socket, &config.connection).await)
         };
         let (place, accepted) = tokio::select! {
             () = ended.cancelled() => return,
@@ -132,6 +132,16 @@ async fn accept(
     }
 }
 
+/// A stream that is set to what each must be. One that cannot be set is closed already.
+pub(super) async fn accept_stream(
+    socket: &TcpListener,
+    config: &ConnectionConfig,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer_addr) = socket.accept().await?;
+    socket::prepare(&stream, config)?;
+    Ok((stream, peer_addr))
+}
+
 fn start(
     stream: TcpStream,
     peer_addr: SocketAddr,
@@ -139,7 +149,6 @@ fn start(
     handler: Arc<dyn Handler>,
     tasks: &TaskTracker,
 ) -> io::Result<Connection> {
-    socket::prepare(&stream, &config)?;
     let addresses = (stream.local_addr()?, peer_addr);
     Ok(Connection::start(stream, addresses, config, Side::Accepting, handler, tasks))
 }

@@ -11,7 +11,7 @@ use rocketmq_protocol::request::{
 
 use crate::broker::context::Context;
 use crate::server::answer::Answer;
-use crate::server::dispatch::{Family, Request};
+use crate::server::dispatch::{Family, Request, in_pool};
 use crate::server::refusal::Refusal;
 
 /// The requests of this file.
@@ -36,17 +36,29 @@ fn list(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal
 fn query_offset(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {
     let header: QueryConsumerOffsetRequest = request.header()?;
     let QueryConsumerOffsetRequest { consumer_group, topic, queue_id, set_zero_if_not_found, .. } = header;
-    let committed = context.offsets.query(&consumer_group, &topic, queue_id).filter(|offset| *offset >= 0);
-    let zero = || {
-        set_zero_if_not_found != Some(false)
-            && context.store.min_offset(&topic, queue_id) <= 0
-            && context.store.is_in_memory(&topic, queue_id, 0)
-    };
-    let offset = committed.or_else(|| zero().then_some(0)).ok_or_else(|| {
-        let remark = "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first";
-        Refusal::new(ResponseCode::QueryNotFound, remark)
-    })?;
-    Ok(Answer::fields(OffsetResponse { offset }))
+    if let Some(offset) = context.offsets.query(&consumer_group, &topic, queue_id).filter(|it| *it >= 0) {
+        return Ok(Answer::fields(OffsetResponse { offset }));
+    }
+    if set_zero_if_not_found == Some(false) || context.store.min_offset(&topic, queue_id) > 0 {
+        return Err(no_offset());
+    }
+    let context = Arc::clone(context);
+    Ok(Answer::later(move |responder| {
+        let shared = Arc::clone(&context);
+        in_pool(&context.readers, responder, move |responder| {
+            match shared.store.is_in_memory(&topic, queue_id, 0) {
+                true => Answer::fields(OffsetResponse { offset: 0 }).send(responder),
+                false => no_offset().answer(responder),
+            }
+        });
+    }))
+}
+
+fn no_offset() -> Refusal {
+    Refusal::new(
+        ResponseCode::QueryNotFound,
+        "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first",
+    )
 }
 
 /// Commits a group's offset in a queue.

@@ -12,6 +12,9 @@ mod store_answer;
 use super::context::Context;
 use crate::server::dispatch::Family;
 
-/// All that a broker answers, but for sends, which are taken together: see [`send::Sends`].
+/// What a broker answers from memory, but for sends, which are taken together: see [`send::Sends`].
 pub(crate) const FAMILIES: &[Family<Context>] =
-    &[client::FAMILY, consumer::FAMILY, pull::FAMILY, queue_offset::FAMILY, send_back::FAMILY];
+    &[client::FAMILY, consumer::FAMILY, pull::FAMILY, queue_offset::FAMILY];
+
+/// What a broker may have to read from the disk for.
+pub(crate) const READING_FAMILIES: &[Family<Context>] = &[queue_offset::READING_FAMILY, send_back::FAMILY];

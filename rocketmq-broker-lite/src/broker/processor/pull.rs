@@ -9,7 +9,7 @@ use rocketmq_protocol::body::subscription::{
     EXPRESSION_TYPE_SQL92, EXPRESSION_TYPE_TAG, SUBSCRIBE_ALL, SubscriptionData,
 };
 use rocketmq_protocol::code::{RequestCode, ResponseCode};
-use rocketmq_protocol::remoting::Connection;
+use rocketmq_protocol::remoting::{Connection, Reserved, Responder};
 use rocketmq_protocol::request::{PullMessageRequest, PullMessageResponse, pull_sys_flag};
 
 use super::client::no_such_filter;
@@ -20,7 +20,7 @@ use crate::pull_wait::held::HeldPull;
 use crate::pull_wait::plan::PullPlan;
 use crate::pull_wait::wake::{NotHeld, Ticket};
 use crate::server::answer::Answer;
-use crate::server::dispatch::{Family, Request};
+use crate::server::dispatch::{Family, Request, in_pool};
 use crate::server::refusal::{FAQ, Refusal};
 use crate::store::{PullStatus, Pulled};
 use crate::tables::subscription_group::SubscriptionGroup;
@@ -42,43 +42,100 @@ fn pull(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal
         let _ =
             context.offsets.commit(&plan.group.name, &plan.topic.name, header.queue_id, header.commit_offset);
     }
-    let pulled = plan.pull(&context.store, &wants);
-    if plan.code(&pulled) == ResponseCode::PullNotFound && header.sys_flag & pull_sys_flag::SUSPEND != 0 {
-        hold(context, request.connection(), &header, plan, wants)
-    } else {
-        Ok(answer(context, &plan, pulled))
+    let wait = Wait::of(context, &header);
+    let context = Arc::clone(context);
+    match plan.pull_now(&context.store, &wants) {
+        Some(pulled) => finish(&context, request.connection(), Found { plan, wants, pulled, wait }),
+        None => Ok(Answer::later(move |responder| {
+            pull_in_pool(&context, responder, plan, wants, wait);
+        })),
+    }
+}
+
+/// How long a pull that finds nothing is held, if at all.
+#[derive(Clone, Copy)]
+struct Wait(Option<i64>);
+
+impl Wait {
+    fn of(context: &Context, header: &PullMessageRequest) -> Self {
+        let timeout_ms = match context.config.long_polling_enable {
+            true => header.suspend_timeout_millis,
+            false => i64::try_from(context.config.short_polling_time_mills.as_millis()).unwrap_or(i64::MAX),
+        };
+        Self((header.sys_flag & pull_sys_flag::SUSPEND != 0).then_some(timeout_ms))
+    }
+}
+
+/// What a pull has found.
+struct Found {
+    plan: PullPlan,
+    wants: Arc<SubscriptionData>,
+    pulled: Pulled,
+    wait: Wait,
+}
+
+/// Pulls where the disk may be waited for.
+fn pull_in_pool(
+    context: &Arc<Context>,
+    responder: Responder,
+    plan: PullPlan,
+    wants: Arc<SubscriptionData>,
+    wait: Wait,
+) {
+    let shared = Arc::clone(context);
+    let Some(held) = reserve(responder.connection(), &plan, &wants) else {
+        return too_much_held().answer(responder);
+    };
+    in_pool(&context.readers, responder, move |responder| {
+        drop(held);
+        if responder.connection().must_not_take_on() {
+            return takes_no_answers().answer(responder);
+        }
+        let pulled = plan.pull(&shared.store, &wants);
+        let found = Found { plan, wants, pulled, wait };
+        match finish(&shared, responder.connection(), found) {
+            Ok(answer) => answer.send(responder),
+            Err(refusal) => refusal.answer(responder),
+        }
+    });
+}
+
+/// Answers, or holds the pull if there is nothing to answer with yet.
+fn finish(context: &Arc<Context>, connection: &Connection, found: Found) -> Result<Answer, Refusal> {
+    let Found { plan, wants, pulled, wait } = found;
+    match wait.0 {
+        Some(timeout_ms) if plan.code(&pulled) == ResponseCode::PullNotFound => {
+            hold(context, connection, plan, wants, timeout_ms)
+        }
+        _ => Ok(answer(context, &plan, pulled)),
     }
 }
 
 /// Answers a pull that was held. It is not held again. A consumer that takes no answers is told to pause: messages would
 /// only lie in memory. If the group has come to want something else meanwhile, that is what it gets.
-pub(crate) fn answer_held(context: &Context, held: HeldPull<Ticket>) {
+pub(crate) fn answer_held(context: &Arc<Context>, held: HeldPull<Ticket>) {
     let Ticket { plan, responder, .. } = held.ticket;
     if responder.connection().must_not_take_on() {
-        return busy("the consumer does not take its answers").answer(responder);
+        return takes_no_answers().answer(responder);
     }
     let current = match context.consumers.subscription(&plan.group.name, &plan.topic.name) {
         Subscription::Group { data: Some(data), .. } if !plan.says_what_it_wants => data,
         _ => held.subscription,
     };
-    let pulled = plan.pull(&context.store, &current);
-    answer(context, &plan, pulled).send(responder);
+    match plan.pull_now(&context.store, &current) {
+        Some(pulled) => answer(context, &plan, pulled).send(responder),
+        None => pull_in_pool(context, responder, plan, current, Wait(None)),
+    }
 }
 
 fn hold(
     context: &Arc<Context>,
     connection: &Connection,
-    header: &PullMessageRequest,
     plan: PullPlan,
     subscription: Arc<SubscriptionData>,
+    timeout_ms: i64,
 ) -> Result<Answer, Refusal> {
-    let timeout_ms = match context.config.long_polling_enable {
-        true => header.suspend_timeout_millis,
-        false => i64::try_from(context.config.short_polling_time_mills.as_millis()).unwrap_or(i64::MAX),
-    };
-    let bytes = size_of::<HeldPull<Ticket>>() + plan.subscription_bytes(&subscription);
-    let held = connection.budget().try_reserve(bytes);
-    let held = held.ok_or_else(|| busy("too many bytes are held for this consumer"))?;
+    let held = reserve(connection, &plan, &subscription).ok_or_else(too_much_held)?;
     let deadline_ms = context.clock.now_ms().saturating_add(timeout_ms);
     let context = Arc::clone(context);
     Ok(Answer::later(move |responder| {
@@ -87,15 +144,27 @@ fn hold(
         let pull = HeldPull { from_offset, deadline_ms, subscription, ticket };
         match context.held.hold(&context.store, pull) {
             Ok(()) => {}
-            Err(NotHeld::Full(pull)) => busy("too many pulls are held").answer(pull.ticket.responder),
+            Err(NotHeld::Full(pull)) => {
+                Refusal::busy("too many pulls are held").answer(pull.ticket.responder);
+            }
             Err(NotHeld::Closing(pull)) => answer_held(&context, *pull),
         }
     }))
 }
 
-/// Consumers pause on it. On 19 they would ask again at once.
-fn busy(why: &str) -> Refusal {
-    Refusal::new(ResponseCode::SystemBusy, why)
+/// The memory that a pull takes while it waits.
+fn reserve(connection: &Connection, plan: &PullPlan, wants: &SubscriptionData) -> Option<Reserved> {
+    connection.budget().try_reserve(size_of::<HeldPull<Ticket>>() + plan.subscription_bytes(wants))
+}
+
+// Consumers pause on these. On 19 they would ask again at once.
+
+fn too_much_held() -> Refusal {
+    Refusal::busy("too many bytes are held for this consumer")
+}
+
+fn takes_no_answers() -> Refusal {
+    Refusal::busy("the consumer does not take its answers")
 }
 
 fn answer(context: &Context, plan: &PullPlan, pulled: Pulled) -> Answer {

@@ -14,12 +14,12 @@ use crate::server::dispatch::{Family, Request};
 use crate::server::refusal::Refusal;
 
 /// The requests of this file.
-pub(crate) const FAMILY: Family<Context> = &[
-    (RequestCode::SearchOffsetByTimestamp, search),
-    (RequestCode::GetMaxOffset, max),
-    (RequestCode::GetMinOffset, min),
-    (RequestCode::GetEarliestMsgStoreTime, earliest),
-];
+pub(crate) const FAMILY: Family<Context> =
+    &[(RequestCode::GetMaxOffset, max), (RequestCode::GetMinOffset, min)];
+
+/// Those that look at messages.
+pub(crate) const READING_FAMILY: Family<Context> =
+    &[(RequestCode::SearchOffsetByTimestamp, search), (RequestCode::GetEarliestMsgStoreTime, earliest)];
 
 /// The offset of the message stored nearest to a moment.
 fn search(context: &Arc<Context>, request: &Request<'_>) -> Result<Answer, Refusal> {

@@ -4,6 +4,7 @@ mod bad_input;
 mod consumers;
 mod delayed;
 mod held_pulls;
+mod hung_read;
 mod hung_write;
 mod offsets;
 mod pull;
@@ -11,8 +12,10 @@ mod registration;
 mod restart;
 mod retry;
 mod send;
+mod topic_saves;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::Broker;
+use super::start::READERS;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::error::StartError;

@@ -12,13 +12,18 @@ use rocketmq_protocol::body::cluster::ClusterInfo;
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::{Connection, Handler, Responder};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::kv::KvConfig;
 use super::limits::{LimitError, Limits};
 use super::route_table::RouteTable;
 use crate::clock::Clock;
 use crate::server::dispatch::Table;
+use crate::server::pool::Pool;
 use crate::server::refusal::Refusal;
+
+/// How many requests for the whole table are served at a time.
+const POOL_THREADS: usize = 2;
 
 /// The route table, and the answers to what is asked of it.
 #[derive(Debug)]
@@ -86,20 +91,22 @@ impl Processor {
 pub(super) struct Dispatcher {
     processor: Arc<Processor>,
     table: Table<Processor>,
+    /// For what goes through the whole table.
+    pool: Pool<Connection>,
 }
 
 impl Dispatcher {
-    pub(super) fn new(processor: Arc<Processor>) -> Self {
-        Self {
-            processor,
-            table: Table::new(&[registration::FAMILY, route::FAMILY, topic::FAMILY, kv::FAMILY]),
-        }
+    pub(super) fn new(processor: Arc<Processor>, tasks: &TaskTracker) -> Self {
+        let families = &[registration::FAMILY, route::FAMILY, topic::FAMILY, kv::FAMILY];
+        let whole_table = &[route::WHOLE_TABLE_FAMILY, topic::WHOLE_TABLE_FAMILY];
+        let table = Table::new(families).and_in_pool(whole_table);
+        Self { processor, table, pool: Pool::new(POOL_THREADS, tasks) }
     }
 }
 
 impl Handler for Dispatcher {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
-        self.table.serve(&self.processor, &request, responder);
+        self.table.serve(&self.processor, &self.pool, request, responder);
     }
 
     /// A broker whose connection ends is gone at once.

@@ -17,9 +17,12 @@ const STRICT_JSON_VERSION: i32 = 401;
 
 pub(super) const FAMILY: Family<Processor> = &[
     (RequestCode::GetRouteInfoByTopic, Processor::route_info),
-    (RequestCode::GetBrokerClusterInfo, Processor::broker_cluster_info),
     (RequestCode::GetBrokerMemberGroup, Processor::broker_member_group),
 ];
+
+/// What goes through the whole table.
+pub(super) const WHOLE_TABLE_FAMILY: Family<Processor> =
+    &[(RequestCode::GetBrokerClusterInfo, Processor::broker_cluster_info)];
 
 impl Processor {
     fn route_info(self: &Arc<Self>, request: &Request<'_>) -> Result<Answer, Refusal> {

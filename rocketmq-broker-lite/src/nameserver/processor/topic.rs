@@ -14,10 +14,13 @@ use crate::server::dispatch::{Family, Request};
 use crate::server::refusal::Refusal;
 
 pub(super) const FAMILY: Family<Processor> = &[
-    (RequestCode::GetAllTopicListFromNameserver, Processor::all_topics),
     (RequestCode::DeleteTopicInNamesrv, Processor::delete_topic),
     (RequestCode::RegisterTopicInNamesrv, Processor::register_topic),
 ];
+
+/// What goes through the whole table.
+pub(super) const WHOLE_TABLE_FAMILY: Family<Processor> =
+    &[(RequestCode::GetAllTopicListFromNameserver, Processor::all_topics)];
 
 impl Processor {
     fn all_topics(self: &Arc<Self>, _: &Request<'_>) -> Result<Answer, Refusal> {

@@ -11,6 +11,11 @@ fn crash(store: Arc<MessageStore>) {
     drop(store);
 }
 
+/// The log is cut where it is damaged.
+fn after_damage(root: &Path) -> StoreConfig {
+    StoreConfig { truncate_damaged_log: true, ..small(root) }
+}
+
 fn log_file(root: &Path, start: i64) -> PathBuf {
     root.join(format!("commitlog/{start:020}"))
 }
@@ -119,7 +124,7 @@ fn a_log_file_cut_short_is_cut_behind_the_last_whole_record() {
         let file = fs::File::options().write(true).open(log_file(origin.path(), 0)).unwrap();
         let whole = fs::read(log_file(origin.path(), 0)).unwrap();
         file.set_len(length).unwrap();
-        let store = open(small(origin.path()));
+        let store = open(after_damage(origin.path()));
         assert_eq!(store.max_offset("T", 0), (length as i64 / size).min(4));
         assert_eq!(fs::metadata(log_file(origin.path(), 0)).unwrap().len(), 1000);
         crash(store);
@@ -128,7 +133,7 @@ fn a_log_file_cut_short_is_cut_behind_the_last_whole_record() {
 }
 
 #[test]
-fn a_flipped_body_bit_ends_the_log_there() {
+fn a_flipped_bit_before_the_end_refuses_the_start_unless_that_is_allowed() {
     let directory = temp();
     let store = open(small(directory.path()));
     let appended = fill(&store, "T", 0, 9);
@@ -137,7 +142,17 @@ fn a_flipped_body_bit_ends_the_log_there() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[appended[1].physical_offset as usize + 100] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let store = open(small(directory.path()));
+    // Seven good records would be lost.
+    let refused =
+        MessageStore::open(small(directory.path()), Clock::default(), Box::new(|_| {})).err().unwrap();
+    let damaged = StoreError::LogDamaged { at: 199, until: appended[8].end_offset(), records: 7 };
+    assert_eq!(refused.to_string(), damaged.to_string());
+    assert!(refused.to_string().contains("truncateDamagedLog=true"));
+    let before = fs::read(log_file(directory.path(), 1000)).unwrap();
+    let store = open(after_damage(directory.path()));
+    let kept = fs::read(directory.path().join("damaged/commitlog/00000000000000000199.1")).unwrap();
+    assert_eq!(kept.len() as i64, appended[8].end_offset() - 199);
+    assert_eq!(kept[801..1801], before);
     assert_eq!(store.max_offset("T", 0), 1);
     assert!(!log_file(directory.path(), 1000).exists(), "files behind the end are removed");
     assert_eq!(read_queues(&store), scan_log(&store));
@@ -173,7 +188,10 @@ fn without_a_log_there_are_no_queues() {
     fill(&store, "T", 0, 20);
     store.close().unwrap();
     fs::remove_dir_all(directory.path().join("commitlog")).unwrap();
-    let store = open(small(directory.path()));
+    let refused =
+        MessageStore::open(small(directory.path()), Clock::default(), Box::new(|_| {})).err().unwrap();
+    assert!(matches!(refused, StoreError::LogDamaged { at: 0, records: 0, .. }), "{refused}");
+    let store = open(after_damage(directory.path()));
     assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (0, 0));
     assert_eq!(fill(&store, "T", 0, 1)[0].queue_offset, 0);
 }
@@ -252,6 +270,58 @@ fn damaged_files_are_named_and_nothing_panics() {
     fs::create_dir_all(directory.path().join("consumequeue/T/x")).unwrap();
     fs::write(directory.path().join("consumequeue/stray"), "").unwrap();
     assert_eq!(drain(&open(small(directory.path())), "T", 0).len(), 30);
+}
+
+/// Its records are still in the last files of the log.
+#[test]
+fn a_deleted_topic_stays_deleted_and_one_with_settings_gets_its_queues_back() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    for topic in ["Deleted", "Lost", "Kept"].repeat(4) {
+        fill(&store, topic, 0, 1);
+    }
+    store.close().unwrap();
+    let settings = r#"{"topicConfigTable":{"Lost":{"topicName":"Lost"},"Kept":{"topicName":"Kept"}}}"#;
+    fs::create_dir(directory.path().join("config")).unwrap();
+    fs::write(directory.path().join("config/topics.json"), settings).unwrap();
+    for abort in [false, true] {
+        for topic in ["Deleted", "Lost"] {
+            let _ = fs::remove_dir_all(directory.path().join("consumequeue").join(topic));
+        }
+        if abort {
+            fs::write(directory.path().join("abort"), "").unwrap();
+        }
+        let store = open(small(directory.path()));
+        let ends = ["Deleted", "Lost", "Kept"].map(|topic| store.max_offset(topic, 0));
+        assert_eq!(ends, [0, 4, 4], "abort: {abort}");
+        assert_eq!(store.topics(), [("Kept".into(), 1), ("Lost".into(), 1)]);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_consume_queue_file_of_a_wrong_size_is_set_aside_and_built_again() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 25);
+    fill(&store, "U", 0, 5);
+    let queues = read_queues(&store);
+    store.close().unwrap();
+    let file = |start: i64| directory.path().join(format!("consumequeue/T/0/{start:020}"));
+    let (first, second) = (fs::read(file(0)).unwrap(), fs::read(file(200)).unwrap());
+    let faults: [(&str, &dyn Fn()); 4] = [
+        ("empty", &|| fs::write(file(0), "").unwrap()),
+        ("short", &|| fs::write(file(200), &second[..199]).unwrap()),
+        ("long", &|| fs::write(file(0), [&first[..], &[0]].concat()).unwrap()),
+        ("missing", &|| fs::remove_file(file(200)).unwrap()),
+    ];
+    for (number, (what, fault)) in (1..).zip(faults) {
+        fault();
+        let store = open(small(directory.path()));
+        assert_eq!(read_queues(&store), queues, "{what}");
+        assert!(directory.path().join(format!("damaged/consumequeue/T/0.{number}")).exists(), "{what}");
+        store.close().unwrap();
+    }
 }
 
 #[test]

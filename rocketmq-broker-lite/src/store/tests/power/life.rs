@@ -190,6 +190,9 @@ impl Life {
         let topic = ["A", "B", "%RETRY%g"][self.chance.below(3) as usize];
         let queue_id = self.chance.below(2) as i32;
         let known = self.running().topics.find_or_create(topic, 2, 0);
+        // An answer that rests on it waits for this.
+        let saved = self.running().topics.persist();
+        assert!(saved || self.machine.is_off(), "the topics cannot be saved");
         if !self.machine.is_off() {
             self.topics.insert(topic.to_owned());
         }
