@@ -15,6 +15,7 @@
 
 pub(crate) mod config_file;
 
+mod ahead;
 mod append;
 mod checkpoint;
 mod commit_log;
@@ -138,6 +139,7 @@ impl MessageStore {
         let inner = Self::recover(config, clock, arrivals, fs)?;
         let mut threads = flush::start(&inner)?;
         threads.push(append::start(&inner)?);
+        threads.push(ahead::start(&inner)?);
         Ok(Arc::new(Self { inner, threads: Mutex::new(Some(threads)) }))
     }
 
@@ -407,6 +409,7 @@ impl MessageStore {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let running = threads.is_some();
         self.inner.pipeline.stop();
+        self.inner.log.ahead().stop();
         self.inner.flusher.stop();
         for handle in threads.take().into_iter().flatten() {
             // The last owner may have been in a callback, on a thread that cannot wait for itself.

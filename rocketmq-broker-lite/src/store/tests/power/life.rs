@@ -159,7 +159,8 @@ impl Life {
 
     fn step(&mut self) {
         match self.chance.below(100) {
-            0..45 => self.append(),
+            0..42 => self.append(),
+            42..45 => self.look_ahead(),
             45..55 => self.flush_log(),
             55..60 => self.flush_queues(),
             60..68 => self.commit(),
@@ -253,6 +254,13 @@ impl Life {
             self.safe = self.safe.max(end);
             self.note(|| format!("safe up to {end}"));
         }
+    }
+
+    /// What a thread of its own does at any time.
+    fn look_ahead(&mut self) {
+        let made = self.running().store.inner.log.prepare();
+        self.note(|| format!("looked ahead: {made:?}"));
+        assert!(made.is_ok() || self.machine.is_off(), "{made:?}");
     }
 
     fn flush_queues(&mut self) {
