@@ -9,6 +9,7 @@ use rocketmq_protocol::body::json;
 use rocketmq_protocol::body::kv_table::KvTable;
 use rocketmq_protocol::body::register_broker::RegisterBrokerBody;
 use rocketmq_protocol::body::route::perm;
+use rocketmq_protocol::body::topic_config::{DataVersion, TopicConfigTable};
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::{self, Connection, ConnectionConfig, Handler, RemotingError, Responder};
 use rocketmq_protocol::request::{RegisterBrokerRequest, UnregisterBrokerRequest};
@@ -17,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::server::dispatch::not_supported;
-use crate::tables::topic::TopicTable;
+use crate::tables::save_queue::ChangeId;
+use crate::tables::topic::{Increment, Topic, TopicTable};
 
 /// How long a connection to a name server may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,6 +28,11 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pauses between attempts to reach a name server that does not answer: they double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// How often the store is looked at: one that failed changes the registration.
+const LOOK_AT_STORE: Duration = Duration::from_millis(500);
+/// How many topics one request may carry: some megabytes at most, where 16 MiB is the longest frame. Java has 800 for this
+/// (`splitRegistrationSize`), unless all go in one request.
+const TOPICS_IN_A_PART: usize = 10_000;
 
 /// Who this broker is.
 #[derive(Clone, Debug)]
@@ -48,6 +55,9 @@ pub(crate) struct Registration {
     pub(crate) identity: Identity,
     /// What clients may do with this broker's topics: see [`perm`].
     pub(crate) permission: i32,
+    /// Whether the store failed for good. A full disk is no failure: with one broker, clients would lose the route and with
+    /// it the reason.
+    pub(crate) has_failed: Box<dyn Fn() -> bool + Send + Sync>,
     /// How often to register.
     pub(crate) period: Duration,
     /// How long a name server may take.
@@ -87,6 +97,8 @@ impl Registration {
                 sets_order_topics: index == 0,
                 tasks: tasks.clone(),
                 attempted: Some(attempted),
+                known: None,
+                permission: shared.permission,
             };
             let (stop, crash) = (stop.clone(), crash.clone());
             tasks.spawn(async move { crash.run_until_cancelled(one.run(stop)).await });
@@ -95,16 +107,42 @@ impl Registration {
         first_attempts
     }
 
-    fn body(&self) -> Result<Bytes, serde_json::Error> {
-        let mut topics = self.topics.snapshot();
-        let all = perm::READ | perm::WRITE;
-        if self.permission & all != all {
-            topics.topic_config_table.values_mut().for_each(|topic| topic.perm = self.permission);
-        }
-        let body =
-            RegisterBrokerBody { topic_config_serialize_wrapper: topics, ..RegisterBrokerBody::default() };
-        json::to_vec(&body).map(Bytes::from)
+    /// The bodies that tell a name server of these topics: one, or several with a version each, since a name server takes a
+    /// topic's change only with a change of the version. The last one has the right version.
+    fn bodies(&self, increment: &Increment, permission: i32) -> Result<Vec<Bytes>, serde_json::Error> {
+        let mut version = increment.version;
+        // What clients may do is no part of the table, but a change of it is one for the name server.
+        version.timestamp += i64::from(permission != self.permission);
+        let parts = increment.topics.chunks(TOPICS_IN_A_PART);
+        let behind = (0..).step_by(2).take(parts.len().max(1)).collect::<Vec<i64>>().into_iter().rev();
+        let parts = if increment.topics.is_empty() { vec![&[][..]] } else { parts.collect() };
+        let versions = behind.map(|behind| DataVersion { timestamp: version.timestamp - behind, ..version });
+        parts.into_iter().zip(versions).map(|(part, version)| body(version, part, permission)).collect()
     }
+
+    /// What clients may do with this broker's topics: a store that failed for good takes no messages.
+    fn permission_now(&self) -> i32 {
+        if (self.has_failed)() { self.permission & !perm::WRITE } else { self.permission }
+    }
+}
+
+fn body(
+    data_version: DataVersion,
+    topics: &[Arc<Topic>],
+    permission: i32,
+) -> Result<Bytes, serde_json::Error> {
+    let all = perm::READ | perm::WRITE;
+    let config = |topic: &Arc<Topic>| {
+        let mut config = topic.config.clone();
+        if permission & all != all {
+            config.perm &= permission;
+        }
+        (config.topic_name.clone(), config)
+    };
+    let topic_config_table = topics.iter().map(config).collect();
+    let topic_config_serialize_wrapper = TopicConfigTable { data_version, topic_config_table };
+    json::to_vec(&RegisterBrokerBody { topic_config_serialize_wrapper, ..Default::default() })
+        .map(Bytes::from)
 }
 
 /// The task of one name server.
@@ -115,6 +153,18 @@ struct OneNameServer {
     sets_order_topics: bool,
     tasks: TaskTracker,
     attempted: Option<oneshot::Sender<()>>,
+    /// The last change that the name server knows of; `None` if it is to be told everything.
+    known: Option<ChangeId>,
+    /// What it was told that clients may do.
+    permission: i32,
+}
+
+/// What a name server is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Everything,
+    /// What changed since it was last told something.
+    Changes,
 }
 
 impl OneNameServer {
@@ -122,10 +172,11 @@ impl OneNameServer {
         let mut changes = self.registration.topics.changes();
         let mut link = Link(None);
         let mut pause = FIRST_PAUSE;
+        let mut turn = Turn::Everything;
         while !stop.is_cancelled() {
             changes.mark_unchanged();
             let registered = tokio::select! {
-                registered = self.register(&mut link) => registered,
+                registered = self.register(&mut link, turn) => registered,
                 () = stop.cancelled() => break,
             };
             match registered {
@@ -133,6 +184,7 @@ impl OneNameServer {
                 Err(error) => {
                     tracing::warn!(name_server = self.addr, %error, "this broker is not registered there; trying on");
                     link = Link(None);
+                    self.known = None;
                 }
             }
             if let Some(attempted) = self.attempted.take() {
@@ -141,7 +193,7 @@ impl OneNameServer {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.next_turn(link.0.as_ref(), &mut changes, &mut pause) => {}
+                next = self.next_turn(link.0.as_ref(), &mut changes, &mut pause) => turn = next,
             }
         }
         self.unregister(link).await;
@@ -154,26 +206,48 @@ impl OneNameServer {
         connection: Option<&Connection>,
         changes: &mut watch::Receiver<impl Sized>,
         pause: &mut Duration,
-    ) {
+    ) -> Turn {
         let Some(connection) = connection else {
             tokio::time::sleep(*pause).await;
             *pause = (*pause * 2).min(LAST_PAUSE);
-            return;
+            return Turn::Everything;
         };
         tokio::select! {
-            () = tokio::time::sleep(self.registration.period) => {}
-            _ = changes.changed() => {}
-            _ = connection.closed() => tokio::time::sleep(FIRST_PAUSE).await,
+            () = tokio::time::sleep(self.registration.period) => Turn::Everything,
+            _ = changes.changed() => Turn::Changes,
+            () = self.permission_changed() => Turn::Everything,
+            _ = connection.closed() => {
+                tokio::time::sleep(FIRST_PAUSE).await;
+                Turn::Everything
+            }
         }
     }
 
-    async fn register(&self, link: &mut Link) -> Result<(), RegisterError> {
+    async fn permission_changed(&self) {
+        while self.registration.permission_now() == self.permission {
+            tokio::time::sleep(LOOK_AT_STORE).await;
+        }
+    }
+
+    async fn register(&mut self, link: &mut Link, turn: Turn) -> Result<(), RegisterError> {
         if link.0.as_ref().is_none_or(Connection::is_closed) {
+            self.known = None;
             *link = Link(Some(self.connect().await?));
         }
+        let topics = &self.registration.topics;
+        let known = self.known.filter(|_| turn == Turn::Changes);
+        let increment = known.and_then(|known| topics.since(known)).unwrap_or_else(|| topics.all());
+        let permission = self.registration.permission_now();
+        for body in self.registration.bodies(&increment, permission)? {
+            self.send(link, body).await?;
+        }
+        (self.known, self.permission) = (Some(increment.up_to), permission);
+        Ok(())
+    }
+
+    async fn send(&self, link: &Link, body: Bytes) -> Result<(), RegisterError> {
         let Link(Some(live)) = link else { return Ok(()) };
         let identity = &self.registration.identity;
-        let body = self.registration.body()?;
         let request = RegisterBrokerRequest {
             broker_name: identity.broker_name.clone(),
             broker_addr: identity.broker_addr.clone(),
@@ -242,5 +316,68 @@ struct NoRequests;
 impl Handler for NoRequests {
     fn handle(&self, request: RemotingCommand, responder: Responder) {
         not_supported(&request).answer(responder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::tables::topic::TopicRules;
+
+    #[test]
+    fn many_topics_are_split_and_only_the_last_part_has_the_right_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let rules = TopicRules {
+            cluster_name: "C".into(),
+            broker_name: "b".into(),
+            auto_create: true,
+            default_queue_nums: 8,
+            cluster_topic_enable: true,
+            broker_topic_enable: true,
+            trace_topic: None,
+        };
+        let topics = TopicTable::open(rules, directory.path(), Clock::default()).unwrap();
+        let start = topics.saves().last();
+        for number in 0..2 * TOPICS_IN_A_PART + 1 {
+            topics.find_or_create(&format!("T{number}"), 1, 0);
+        }
+        let identity = Identity {
+            cluster_name: "C".into(),
+            broker_name: "b".into(),
+            broker_id: 0,
+            broker_addr: "x:1".into(),
+            ha_server_addr: "x:2".into(),
+        };
+        let registration = Registration {
+            identity,
+            permission: 6,
+            has_failed: Box::new(|| false),
+            period: LAST_PAUSE,
+            timeout: LAST_PAUSE,
+            topics: Arc::new(topics),
+        };
+        assert!(registration.topics.since(start).is_none(), "too long ago: everything is told");
+        let all = registration.topics.all();
+        let decode =
+            |body: &Bytes| RegisterBrokerBody::decode(body, false).unwrap().topic_config_serialize_wrapper;
+        let parts: Vec<_> = registration.bodies(&all, 6).unwrap().iter().map(decode).collect();
+        assert_eq!(parts.len(), 3);
+        assert_eq!(parts.iter().map(|part| part.topic_config_table.len()).sum::<usize>(), all.topics.len());
+        assert_eq!(parts[2].data_version, all.version);
+        assert!(parts[0].data_version != parts[1].data_version && parts[1].data_version != all.version);
+        let read_only: Vec<_> = registration.bodies(&all, 4).unwrap().iter().map(decode).collect();
+        assert_ne!(
+            read_only[2].data_version, all.version,
+            "a name server takes it only under another version"
+        );
+        assert!(read_only[0].topic_config_table.values().all(|topic| topic.perm & perm::WRITE == 0));
+
+        let before = registration.topics.saves().last();
+        registration.topics.find_or_create("New", 1, 0);
+        let increment = registration.topics.since(before).unwrap();
+        assert_eq!(increment.topics.iter().map(|topic| &*topic.name).collect::<Vec<_>>(), ["New"]);
+        assert_eq!(registration.bodies(&increment, 6).unwrap().len(), 1);
+        assert!(registration.topics.since(increment.up_to).unwrap().topics.is_empty());
     }
 }

@@ -2,7 +2,9 @@
 //! clock: `now` comes from the caller.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -35,9 +37,65 @@ struct InFlight<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    Unanswered(Waker),
+    Unanswered(Waiting<T>),
     Answered(T),
     Expired,
+}
+
+/// Who waits for a request to be over.
+pub enum Waiting<T> {
+    /// A task, which then calls [`Session::poll`].
+    Task(Waker),
+    /// Somebody who is handed the outcome; the request is forgotten then.
+    Receiver(Arc<dyn Receiver<T>>),
+}
+
+/// Is handed the outcome of a request, so that no task need wait for it.
+pub trait Receiver<T>: Send + Sync {
+    /// The request is over. Called at most once, outside of the session's lock, by whoever found out: it must not block.
+    fn receive(self: Arc<Self>, outcome: Result<T, Lost>);
+
+    /// True once the request is to be ended by the next [`Session::give_up`].
+    fn gives_up(&self) -> bool {
+        false
+    }
+}
+
+/// What is to be told to one who waits, outside of the session's lock.
+#[must_use = "somebody waits for it"]
+pub enum News<T> {
+    /// There is something to poll for.
+    Wake(Waker),
+    /// The outcome itself.
+    Outcome(Arc<dyn Receiver<T>>, Result<T, Lost>),
+}
+
+impl<T> News<T> {
+    /// Tells it.
+    pub fn tell(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Outcome(receiver, outcome) => receiver.receive(outcome),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Waiting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Task(_) => "Task",
+            Self::Receiver(_) => "Receiver",
+        })
+    }
+}
+
+impl<T> fmt::Debug for News<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wake(_) => "Wake",
+            Self::Outcome(..) => "Outcome",
+        })
+    }
 }
 
 /// Why a request gets no response.
@@ -79,9 +137,9 @@ impl<T> Session<T> {
         }
     }
 
-    /// Lets the request with that number in; `waker` is woken once it is over.
-    pub fn begin(&mut self, opaque: i32, deadline: Instant, waker: Waker) {
-        self.requests.insert(opaque, InFlight { deadline, state: State::Unanswered(waker) });
+    /// Lets the request with that number in; `waiting` learns when it is over.
+    pub fn begin(&mut self, opaque: i32, deadline: Instant, waiting: Waiting<T>) {
+        self.requests.insert(opaque, InFlight { deadline, state: State::Unanswered(waiting) });
         self.unanswered += 1;
         self.asked = true;
         if self.deadlines.len() >= 2 * self.unanswered + FEW_DEADLINES {
@@ -102,7 +160,9 @@ impl<T> Session<T> {
         let Some(request) = self.requests.get_mut(&opaque) else { return Poll::Ready(Err(cause())) };
         if let State::Unanswered(waiting) = &mut request.state {
             if self.closed.is_none() {
-                waiting.clone_from(waker);
+                if let Waiting::Task(waiting) = waiting {
+                    waiting.clone_from(waker);
+                }
                 return Poll::Pending;
             }
             let lost = cause();
@@ -122,24 +182,31 @@ impl<T> Session<T> {
         }
     }
 
-    /// A response came: returns who is to be woken.
+    /// A response came: returns what is to be told of it.
     ///
     /// # Errors
     /// The response, if it came too late or nobody asked.
-    pub fn complete(&mut self, opaque: i32, response: T) -> Result<Waker, T> {
-        let request = self.requests.get_mut(&opaque);
-        let Some(InFlight { state: state @ State::Unanswered(_), .. }) = request else {
-            return Err(response);
+    pub fn complete(&mut self, opaque: i32, response: T) -> Result<News<T>, T> {
+        let Entry::Occupied(mut request) = self.requests.entry(opaque) else { return Err(response) };
+        let news = match &request.get().state {
+            State::Unanswered(Waiting::Task(waker)) => {
+                let waker = waker.clone();
+                request.get_mut().state = State::Answered(response);
+                News::Wake(waker)
+            }
+            State::Unanswered(Waiting::Receiver(receiver)) => {
+                let receiver = Arc::clone(receiver);
+                request.remove();
+                News::Outcome(receiver, Ok(response))
+            }
+            _ => return Err(response),
         };
         self.unanswered -= 1;
-        match std::mem::replace(state, State::Answered(response)) {
-            State::Unanswered(waker) => Ok(waker),
-            _ => unreachable!("it was matched a line above"),
-        }
+        Ok(news)
     }
 
-    /// Ends every request whose deadline has come, and adds who is to be woken to `wakers`.
-    pub fn expire(&mut self, now: Instant, wakers: &mut Vec<Waker>) {
+    /// Ends every request whose deadline has come, and adds what is to be told of it to `news`.
+    pub fn expire(&mut self, now: Instant, news: &mut Vec<News<T>>) {
         if self.next_deadline().is_none_or(|next| now < next) {
             return;
         }
@@ -148,18 +215,34 @@ impl<T> Session<T> {
                 if deadline > now {
                     return;
                 }
-                self.end(opaque, wakers);
+                self.end(opaque, news);
             }
             self.deadlines.pop();
         }
     }
 
-    fn end(&mut self, opaque: i32, wakers: &mut Vec<Waker>) {
-        let Some(request) = self.requests.get_mut(&opaque) else { return };
-        if let State::Unanswered(waker) = std::mem::replace(&mut request.state, State::Expired) {
-            self.unanswered -= 1;
-            wakers.push(waker);
+    fn end(&mut self, opaque: i32, news: &mut Vec<News<T>>) {
+        let Entry::Occupied(mut request) = self.requests.entry(opaque) else { return };
+        let State::Unanswered(waiting) = &request.get().state else { return };
+        self.unanswered -= 1;
+        news.push(waiting.lost(Lost::Expired));
+        match waiting {
+            Waiting::Task(_) => request.get_mut().state = State::Expired,
+            Waiting::Receiver(_) => drop(request.remove()),
         }
+    }
+
+    /// Ends the requests whose receivers have [given up](Receiver::gives_up).
+    pub fn give_up(&mut self, news: &mut Vec<News<T>>) {
+        let Self { requests, unanswered, .. } = self;
+        requests.retain(|_, request| match &request.state {
+            State::Unanswered(waiting @ Waiting::Receiver(receiver)) if receiver.gives_up() => {
+                *unanswered -= 1;
+                news.push(waiting.lost(Lost::Expired));
+                false
+            }
+            _ => true,
+        });
     }
 
     /// When [`expire`](Self::expire) is to be called next; perhaps for nothing.
@@ -173,18 +256,22 @@ impl<T> Session<T> {
         std::mem::take(&mut self.asked)
     }
 
-    /// Ends the connection: adds everyone who waits to `wakers`, and refuses whoever comes. Only the first cause counts:
-    /// false if there was one.
-    pub fn close(&mut self, cause: &Arc<str>, wakers: &mut Vec<Waker>) -> bool {
+    /// Ends the connection: adds what is to be told to everyone who waits to `news`, and refuses whoever comes. Only the
+    /// first cause counts: false if there was one.
+    pub fn close(&mut self, cause: &Arc<str>, news: &mut Vec<News<T>>) -> bool {
         if self.closed.is_some() {
             return false;
         }
         self.closed = Some(Arc::clone(cause));
         self.deadlines = BinaryHeap::new();
-        wakers.extend(self.requests.values().filter_map(|request| match &request.state {
-            State::Unanswered(waker) => Some(waker.clone()),
-            _ => None,
-        }));
+        let Self { requests, unanswered, .. } = self;
+        requests.retain(|_, request| {
+            let State::Unanswered(waiting) = &request.state else { return true };
+            news.push(waiting.lost(Lost::Closed(Arc::clone(cause))));
+            let stays = matches!(waiting, Waiting::Task(_));
+            *unanswered -= usize::from(!stays);
+            stays
+        });
         true
     }
 
@@ -198,6 +285,15 @@ impl<T> Session<T> {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.unanswered
+    }
+}
+
+impl<T> Waiting<T> {
+    fn lost(&self, lost: Lost) -> News<T> {
+        match self {
+            Self::Task(waker) => News::Wake(waker.clone()),
+            Self::Receiver(receiver) => News::Outcome(Arc::clone(receiver), Err(lost)),
+        }
     }
 }
 
@@ -232,6 +328,7 @@ impl Hasher for OpaqueHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
     use std::time::Duration;
@@ -246,8 +343,8 @@ mod tests {
         }
     }
 
-    fn noop() -> Waker {
-        Waker::noop().clone()
+    fn noop<T>() -> Waiting<T> {
+        Waiting::Task(Waker::noop().clone())
     }
 
     fn begin<T>(session: &mut Session<T>, deadline: Instant) -> i32 {
@@ -257,9 +354,9 @@ mod tests {
     }
 
     fn expired<T>(session: &mut Session<T>, now: Instant) -> usize {
-        let mut wakers = Vec::new();
-        session.expire(now, &mut wakers);
-        wakers.len()
+        let mut news = Vec::new();
+        session.expire(now, &mut news);
+        news.len()
     }
 
     #[test]
@@ -317,7 +414,7 @@ mod tests {
         let waiting = begin(&mut session, now + Duration::from_secs(9));
         for after in 0..10_000 {
             let opaque = begin(&mut session, now + Duration::from_micros(after));
-            session.complete(opaque, ()).unwrap();
+            session.complete(opaque, ()).unwrap().tell();
             assert!(session.poll(opaque, Waker::noop()).is_ready());
             assert!(
                 session.deadlines.len() <= FEW_DEADLINES + 4,
@@ -354,19 +451,67 @@ mod tests {
         let count = Arc::new(Count::default());
         let mut session = Session::default();
         let waiting = session.next_opaque().unwrap();
-        session.begin(waiting, now, Arc::clone(&count).into());
+        session.begin(waiting, now, Waiting::Task(Arc::clone(&count).into()));
         let answered = begin(&mut session, now);
-        session.complete(answered, 7).unwrap();
-        let mut wakers = Vec::new();
+        session.complete(answered, 7).unwrap().tell();
+        let mut news = Vec::new();
         let cause: Arc<str> = "reset".into();
-        assert!(session.close(&cause, &mut wakers));
-        assert!(!session.close(&"later".into(), &mut wakers));
-        wakers.drain(..).for_each(Waker::wake);
+        assert!(session.close(&cause, &mut news));
+        assert!(!session.close(&"later".into(), &mut news));
+        news.drain(..).for_each(News::tell);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         let Poll::Ready(Err(Lost::Closed(told))) = session.poll(waiting, Waker::noop()) else { panic!() };
         assert!(Arc::ptr_eq(&told, &cause), "the cause is shared");
         assert_eq!(session.poll(answered, Waker::noop()), Poll::Ready(Ok(7)), "an answer that came counts");
         assert_eq!(&*session.next_opaque().unwrap_err(), "reset");
+    }
+
+    /// Keeps what it is handed.
+    #[derive(Default)]
+    struct Kept {
+        outcomes: Mutex<Vec<Result<i32, Lost>>>,
+        gives_up: bool,
+    }
+
+    impl Receiver<i32> for Kept {
+        fn receive(self: Arc<Self>, outcome: Result<i32, Lost>) {
+            self.outcomes.lock().unwrap().push(outcome);
+        }
+
+        fn gives_up(&self) -> bool {
+            self.gives_up
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_handed_every_kind_of_outcome_once_and_nothing_is_left_of_its_request() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut session = Session::default();
+        let (kept, leaving) =
+            (Arc::new(Kept::default()), Arc::new(Kept { gives_up: true, ..Kept::default() }));
+        let mut ask = |deadline, receiver: &Arc<Kept>| {
+            let opaque = session.next_opaque().unwrap();
+            session.begin(
+                opaque,
+                deadline,
+                Waiting::Receiver(Arc::clone(receiver) as Arc<dyn Receiver<i32>>),
+            );
+            opaque
+        };
+        let (answered, _expired, _closed, _left) =
+            (ask(later, &kept), ask(now, &kept), ask(later, &kept), ask(later, &leaving));
+        let mut news = vec![session.complete(answered, 5).unwrap()];
+        assert_eq!(session.complete(answered, 6).unwrap_err(), 6);
+        session.expire(now, &mut news);
+        session.give_up(&mut news);
+        assert_eq!(session.in_flight(), 1);
+        session.close(&"reset".into(), &mut news);
+        assert_eq!((session.in_flight(), session.requests.len()), (0, 0));
+        news.into_iter().for_each(News::tell);
+        let wanted = [Ok(5), Err(Lost::Expired), Err(Lost::Closed("reset".into()))];
+        assert_eq!(*kept.outcomes.lock().unwrap(), wanted);
+        assert_eq!(leaving.outcomes.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -20,5 +20,5 @@ pub use faulty_peer::{Direction, FaultyPeer, Flow};
 pub use java::{Java, md5_of};
 pub use programs::BrokerProcess;
 pub use raw::{RawClient, frame, request, resident_bytes};
-pub use real::repository;
+pub use real::{RealCluster, repository};
 pub use wait::{PATIENCE, eventually, within};

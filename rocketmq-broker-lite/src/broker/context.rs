@@ -82,8 +82,9 @@ impl Context {
 
     /// Writes every table that has changed since it was last written.
     pub(crate) fn persist_all(&self) {
-        self.topics.persist();
-        self.groups.persist();
+        // A failure is logged; the store's own close tells of a disk that fails.
+        let _ = self.topics.persist();
+        let _ = self.groups.persist();
         self.persist_offsets();
         self.persist_schedule();
     }

@@ -28,6 +28,8 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &TaskTracker, stop: &Cancella
     let (own_tasks, own_stop) = (tasks.clone(), stop.clone());
     spawn(context, tasks, stop, move |context| deliver(context, own_tasks, own_stop));
     spawn(context, tasks, stop, expire_clients);
+    spawn(context, tasks, stop, save_topics);
+    spawn(context, tasks, stop, save_groups);
     spawn(context, tasks, stop, move |context| persist(context, offsets, Context::persist_offsets));
     spawn(context, tasks, stop, move |context| persist(context, delays, Context::persist_schedule));
 }
@@ -122,6 +124,21 @@ pub(crate) fn expire_clients_once(context: &Context) {
         tracing::warn!(peer = %connection.peer_addr(), "a silent producer is dropped");
         connection.close("no heartbeat for too long");
     }
+}
+
+async fn save_topics(context: Arc<Context>) {
+    context.topics.saves().run(|| save(&context, |context| context.topics.persist())).await;
+}
+
+async fn save_groups(context: Arc<Context>) {
+    context.groups.saves().run(|| save(&context, |context| context.groups.persist())).await;
+}
+
+/// Saves a table on a thread that may wait for the disk. False if that failed.
+fn save(context: &Arc<Context>, save: fn(&Context) -> bool) -> impl Future<Output = bool> + use<> {
+    let context = Arc::clone(context);
+    let saving = tokio::task::spawn_blocking(move || save(&context));
+    async { saving.await.unwrap_or(false) }
 }
 
 /// Writes a table to disk every so often, on a thread that may wait for the disk.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rocketmq_protocol::ByteString;
-use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
+use rocketmq_protocol::remoting::{Budget, ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,7 +60,7 @@ pub(super) async fn start(config: BrokerConfig, clock: Clock, fs: Arc<dyn Fs>) -
         }
     };
     let place = place(&config, listener.local_addr()).await;
-    let registration = registration(&config, &place, listener.local_addr(), &files.topics);
+    let registration = registration(&config, &place, listener.local_addr(), &files);
     let Files { store, held, topics, groups, offsets, schedule } = files;
     let context = Arc::new(Context {
         place,
@@ -192,6 +192,8 @@ fn limits(config: &BrokerConfig) -> ListenerConfig {
     ListenerConfig {
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
+            outbound_limit_bytes: config.max_held_bytes_per_connection,
+            budget: Budget::new(config.max_held_bytes),
             idle_timeout: config.server_channel_max_idle_time,
             ..ListenerConfig::default().connection
         },
@@ -226,12 +228,8 @@ async fn place(config: &BrokerConfig, bound: SocketAddr) -> Place {
     }
 }
 
-fn registration(
-    config: &BrokerConfig,
-    place: &Place,
-    bound: SocketAddr,
-    topics: &Arc<TopicTable>,
-) -> Registration {
+fn registration(config: &BrokerConfig, place: &Place, bound: SocketAddr, files: &Files) -> Registration {
+    let store = Arc::clone(&files.store);
     Registration {
         identity: Identity {
             cluster_name: config.broker_cluster_name.as_str().into(),
@@ -241,8 +239,9 @@ fn registration(
             ha_server_addr: config.ha_server_addr(bound).into(),
         },
         permission: config.broker_permission,
+        has_failed: Box::new(move || store.poisoned().is_some()),
         period: config.register_name_server_period,
         timeout: config.register_broker_timeout_mills,
-        topics: Arc::clone(topics),
+        topics: Arc::clone(&files.topics),
     }
 }

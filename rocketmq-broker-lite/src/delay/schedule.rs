@@ -104,7 +104,8 @@ impl Schedule {
     /// Writes `delayOffset.json` if it has changed, once the disk has the messages that were delivered: `is_safe` makes it
     /// so for all that the log holds by then. As long as it does not, the file does not pass over them where they waited.
     pub(crate) fn persist(&self, is_safe: impl FnOnce() -> bool) {
-        self.file.save_if_changed(|| {
+        // A failure is logged, and the next turn tries again.
+        let _ = self.file.save_if_changed(|| {
             let offset = |progress: &Progress| progress.next_offset.load(Ordering::Acquire);
             let reached = (1..).zip(&self.progress).map(|(level, progress)| (level, offset(progress)));
             let stored = StoredProgress { offset_table: reached.filter(|(_, offset)| *offset > 0).collect() };

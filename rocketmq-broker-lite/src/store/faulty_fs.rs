@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use super::StoreError;
 use super::fs::{Entry, Fs, FsFile, FsLock, OsFs};
@@ -21,6 +22,13 @@ pub(crate) struct Faults {
     pub(crate) syncs: AtomicUsize,
     /// Reads of the log.
     pub(crate) reads: AtomicUsize,
+    /// Threads that made or opened files of the log.
+    pub(crate) opened_by: Mutex<Vec<ThreadId>>,
+    /// Syncs of the broker's tables, and the bytes written to them.
+    pub(crate) table_syncs: AtomicUsize,
+    pub(crate) table_bytes: AtomicUsize,
+    /// Syncs of the broker's tables wait.
+    held_table_syncs: Mutex<bool>,
     /// Syncs of the log wait.
     held_syncs: Mutex<bool>,
     /// Syncs of consume queues wait.
@@ -42,12 +50,19 @@ struct FaultyFile {
     file: Box<dyn FsFile>,
     faults: Arc<Faults>,
     is_log: bool,
+    is_table: bool,
 }
 
 impl Faults {
     /// Makes syncs of the log wait, or lets them go on.
     pub(crate) fn hold_syncs(&self, held: bool) {
         *self.held_syncs.lock().unwrap() = held;
+        self.changed.notify_all();
+    }
+
+    /// Makes syncs of the broker's tables wait, or lets them go on.
+    pub(crate) fn hold_table_syncs(&self, held: bool) {
+        *self.held_table_syncs.lock().unwrap() = held;
         self.changed.notify_all();
     }
 
@@ -61,6 +76,12 @@ impl Faults {
     pub(crate) fn hold_writes(&self, held: bool) {
         *self.held_writes.lock().unwrap() = held;
         self.changed.notify_all();
+    }
+
+    /// Returns once that many files of the log were opened.
+    pub(crate) fn wait_for_opens(&self, count: usize) {
+        let opened_by = self.opened_by.lock().unwrap();
+        drop(self.changed.wait_while(opened_by, |opened_by| opened_by.len() < count).unwrap());
     }
 
     /// Makes reads wait, as if nothing were in the page cache, or lets them go on.
@@ -107,7 +128,12 @@ impl Fs for FaultyFs {
             return Err(io::Error::from_raw_os_error(24));
         }
         let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
-        Ok(Box::new(FaultyFile { file, faults, is_log: is_below(path, "commitlog") }))
+        let (is_log, is_table) = (is_below(path, "commitlog"), is_below(path, "config"));
+        if is_log {
+            faults.opened_by.lock().unwrap().push(thread::current().id());
+            faults.changed.notify_all();
+        }
+        Ok(Box::new(FaultyFile { file, faults, is_log, is_table }))
     }
 
     fn open_now(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
@@ -169,6 +195,9 @@ impl FsFile for FaultyFile {
         if self.is_log {
             self.faults.wait_while(&self.faults.held_writes);
         }
+        if self.is_table {
+            self.faults.table_bytes.fetch_add(bytes.len(), Ordering::SeqCst);
+        }
         if self.faults.fail_writes.load(Ordering::SeqCst) {
             // As a full disk does: some bytes are there.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
@@ -185,6 +214,9 @@ impl FsFile for FaultyFile {
         if self.is_log {
             self.faults.syncs.fetch_add(1, Ordering::SeqCst);
             self.faults.wait_while(&self.faults.held_syncs);
+        } else if self.is_table {
+            self.faults.table_syncs.fetch_add(1, Ordering::SeqCst);
+            self.faults.wait_while(&self.faults.held_table_syncs);
         } else {
             self.faults.wait_while(&self.faults.held_queue_syncs);
         }

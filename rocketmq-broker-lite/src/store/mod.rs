@@ -15,6 +15,7 @@
 
 pub(crate) mod config_file;
 
+mod ahead;
 mod append;
 mod checkpoint;
 mod commit_log;
@@ -136,6 +137,7 @@ impl MessageStore {
         let inner = Self::recover(config, clock, arrivals, fs)?;
         let mut threads = flush::start(&inner)?;
         threads.push(append::start(&inner)?);
+        threads.push(ahead::start(&inner)?);
         Ok(Arc::new(Self { inner, threads: Mutex::new(Some(threads)) }))
     }
 
@@ -375,7 +377,6 @@ impl MessageStore {
     }
 
     /// The failure after which the store takes no more messages.
-    #[cfg(test)]
     pub(crate) fn poisoned(&self) -> Option<Arc<StoreError>> {
         self.inner.poisoned().cloned()
     }
@@ -406,6 +407,7 @@ impl MessageStore {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let running = threads.is_some();
         self.inner.pipeline.stop();
+        self.inner.log.ahead().stop();
         self.inner.flusher.stop();
         for handle in threads.take().into_iter().flatten() {
             // The last owner may have been in a callback, on a thread that cannot wait for itself.

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::StoreError;
 use super::dir::StoreDir;
@@ -84,6 +84,8 @@ pub(super) struct FileQueue {
     fs: Arc<dyn Fs>,
     /// Ascending, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// The next file, once it is made; held while one is being made.
+    next: Mutex<Option<Arc<Segment>>>,
     /// A loss of power may take the names of files or directories: they were made since the last sync, or before the
     /// last start.
     names_at_risk: AtomicBool,
@@ -93,7 +95,8 @@ impl FileQueue {
     /// Files yet to be made; the directory comes with the first.
     pub(super) fn new(store: &StoreDir, dir: PathBuf, file_size: u64) -> Self {
         let (fs, root) = (Arc::clone(&store.fs), store.root.clone());
-        Self { root, dir, file_size, fs, segments: RwLock::default(), names_at_risk: AtomicBool::new(true) }
+        let (segments, next, names_at_risk) = (RwLock::default(), Mutex::default(), AtomicBool::new(true));
+        Self { root, dir, file_size, fs, segments, next, names_at_risk }
     }
 
     /// The files that are there. A last file that is too short gets its full size, unless it `must_be_full`: a crash came
@@ -169,7 +172,33 @@ impl FileQueue {
         if let Some(segment) = self.find(offset) {
             return Ok(segment);
         }
-        let segment = self.segment(offset - offset.rem_euclid(self.size()));
+        let start = offset - offset.rem_euclid(self.size());
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let segment = match next.take().filter(|next| next.start == start) {
+            Some(ready) => ready,
+            None => Arc::new(self.make(start)?),
+        };
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
+        // A sync of what will lie in it must see this, or have synced its name already.
+        drop(next);
+        Ok(segment)
+    }
+
+    /// Makes the file that begins at a place, if it is the next one, before it is needed.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn prepare(&self, start: i64) -> Result<(), StoreError> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() && self.range().is_some_and(|(_, end)| end == start) {
+            *next = Some(Arc::new(self.make(start)?));
+        }
+        Ok(())
+    }
+
+    /// Makes a file. Its name becomes safe with the next sync.
+    fn make(&self, start: i64) -> Result<Segment, StoreError> {
+        let segment = self.segment(start);
         if self.range().is_some_and(|(_, end)| end != segment.start) {
             let what = "it does not follow the file before it".to_owned();
             return Err(StoreError::Damaged { path: segment.path, what });
@@ -182,8 +211,6 @@ impl FileQueue {
             other => other?,
         };
         file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
-        let segment = Arc::new(segment);
-        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
         self.names_at_risk.store(true, Ordering::Release);
         Ok(segment)
     }

@@ -89,7 +89,8 @@ impl ConsumerOffsets {
     /// Writes `consumerOffset.json` if it has changed, once the disk has the messages that the offsets pass over:
     /// `is_safe` makes it so for all that the log holds by then.
     pub(crate) fn persist(&self, is_safe: impl FnOnce() -> bool) {
-        self.file.save_if_changed(|| {
+        // A failure is logged, and the next turn tries again.
+        let _ = self.file.save_if_changed(|| {
             let mut stored = StoredOffsets::default();
             for group in &self.groups {
                 for (topic, queues) in group.value() {

@@ -51,20 +51,25 @@ impl ConfigTable {
     }
 
     /// Writes the table if it has changed; `None` puts it off until the next save. A failure is logged, and tried again
-    /// with the next save: the table in memory serves on.
-    pub(crate) fn save_if_changed<T: Serialize>(&self, table: impl FnOnce() -> Option<T>) {
+    /// with the next save: the table in memory serves on. True if the file is as the table was.
+    pub(crate) fn save_if_changed<T: Serialize>(&self, table: impl FnOnce() -> Option<T>) -> bool {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the table is read: a change made while it is read is saved the next time.
         if !self.changed.swap(false, Ordering::AcqRel) {
-            return;
+            return true;
         }
-        let Some(table) = table() else { return self.mark_changed() };
+        let Some(table) = table() else {
+            self.mark_changed();
+            return false;
+        };
         let saved = json::to_fastjson_pretty(&table)
             .map_err(io::Error::from)
             .and_then(|bytes| config_file::save(&*self.store.fs, &self.path, &bytes));
         if let Err(error) = saved {
             tracing::error!(path = %self.path.display(), %error, "the table could not be saved");
             self.mark_changed();
+            return false;
         }
+        true
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod consumer_offset;
 pub(crate) mod file;
+pub(crate) mod save_queue;
 pub(crate) mod subscription_group;
 pub(crate) mod topic;

@@ -11,6 +11,7 @@ use rocketmq_protocol::message::{MAX_GROUP_BYTES, illegal_name_character};
 use serde::{Deserialize, Serialize};
 
 use super::file::ConfigTable;
+use super::save_queue::SaveQueue;
 use crate::clock::Clock;
 use crate::store::StoreDir;
 
@@ -94,6 +95,7 @@ pub(crate) struct SubscriptionGroupTable {
     groups: DashMap<ByteString, Arc<SubscriptionGroup>>,
     version: Mutex<DataVersion>,
     file: ConfigTable,
+    saves: SaveQueue,
 }
 
 /// `subscriptionGroup.json`.
@@ -120,7 +122,14 @@ impl SubscriptionGroupTable {
             config.group_name.clone_from(&name);
             groups.insert(name.into(), SubscriptionGroup::new(config));
         }
-        Ok(Self { auto_create, clock, groups, version: Mutex::new(stored.data_version), file })
+        Ok(Self {
+            auto_create,
+            clock,
+            groups,
+            version: Mutex::new(stored.data_version),
+            file,
+            saves: SaveQueue::default(),
+        })
     }
 
     /// The group of that name. An unknown one is created if the broker is configured so and the name is a group's;
@@ -143,21 +152,32 @@ impl SubscriptionGroupTable {
             tracing::info!(group = name, "new consumer group");
             self.groups.insert(group.name.clone(), Arc::clone(&group));
             *version = version.next(self.clock.now_ms());
+            self.file.mark_changed();
+            // Nothing waits for it: a group that is lost is made again by the next request that names it.
+            self.saves.change();
         }
-        self.file.mark_changed();
-        self.persist();
         Some(group)
     }
 
-    /// Writes `subscriptionGroup.json` if it has changed.
-    pub(crate) fn persist(&self) {
-        self.file.save_if_changed(|| {
+    /// Which changes are on disk.
+    pub(crate) fn saves(&self) -> &SaveQueue {
+        &self.saves
+    }
+
+    /// Writes `subscriptionGroup.json` if it has changed. Waits for the disk. False if that failed.
+    pub(crate) fn persist(&self) -> bool {
+        let up_to = self.saves.last();
+        let saved = self.file.save_if_changed(|| {
             let named = |group: &SubscriptionGroup| (group.config.group_name.clone(), group.config.clone());
             Some(StoredGroups {
                 data_version: *self.version.lock().unwrap_or_else(PoisonError::into_inner),
                 subscription_group_table: self.groups.iter().map(|group| named(&group)).collect(),
             })
         });
+        if saved {
+            self.saves.saved(up_to);
+        }
+        saved
     }
 }
 
@@ -176,7 +196,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(open(false, directory.path()).find("g").is_none());
         assert!(open(false, directory.path()).find("CID_RMQ_SYS_X").is_some());
-        let created = open(true, directory.path()).find("g").unwrap();
+        let table = open(true, directory.path());
+        let created = table.find("g").unwrap();
+        assert!(table.persist());
         assert_eq!((created.config.retry_max_times, created.config.retry_queue_nums), (16, 1));
         assert!(open(false, directory.path()).find("g").is_some(), "it was saved");
     }

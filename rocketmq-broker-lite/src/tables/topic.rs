@@ -1,5 +1,6 @@
 //! The topics of a broker and the rules by which they come into being.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,7 @@ use rocketmq_protocol::message::{
 use tokio::sync::watch;
 
 use super::file::ConfigTable;
+use super::save_queue::{ChangeId, SaveQueue};
 use crate::clock::Clock;
 use crate::store::StoreDir;
 
@@ -30,6 +32,8 @@ const NOT_FOR_CLIENTS: [&str; 6] = [
     OFFSET_MOVED_TOPIC,
 ];
 const SCHEDULE_QUEUES: i32 = 18;
+/// How many changes a name server may lag behind before it is told all topics again.
+const MOST_RECENT: usize = 10_000;
 
 /// Whether messages of that topic are for the program's own use of several tags. Java: `TopicFilterType.MULTI_TAG`.
 pub(crate) const MULTI_TAG: &str = "MULTI_TAG";
@@ -87,11 +91,13 @@ pub(crate) struct Topic {
     pub(crate) name: ByteString,
     /// Its settings.
     pub(crate) config: TopicConfig,
+    /// The change that brought them.
+    pub(crate) change: ChangeId,
 }
 
 impl Topic {
-    fn new(config: TopicConfig) -> Arc<Self> {
-        Arc::new(Self { name: config.topic_name.as_str().into(), config })
+    fn new(config: TopicConfig, change: ChangeId) -> Arc<Self> {
+        Arc::new(Self { name: config.topic_name.as_str().into(), config, change })
     }
 
     /// Whether messages may be sent.
@@ -111,9 +117,28 @@ pub(crate) struct TopicTable {
     clock: Clock,
     topics: DashMap<ByteString, Arc<Topic>>,
     /// Changes are made one at a time.
-    version: Mutex<DataVersion>,
+    state: Mutex<State>,
     changes: watch::Sender<DataVersion>,
     file: ConfigTable,
+    saves: SaveQueue,
+}
+
+/// What belongs to all topics together.
+struct State {
+    version: DataVersion,
+    /// The topics that changed last, oldest first.
+    recent: VecDeque<Arc<Topic>>,
+}
+
+/// What has changed since a moment.
+#[derive(Debug)]
+pub(crate) struct Increment {
+    /// The version of all topics.
+    pub(crate) version: DataVersion,
+    /// The last change in it.
+    pub(crate) up_to: ChangeId,
+    /// The topics; one that changed more than once may be there more than once, the last time as it is now.
+    pub(crate) topics: Vec<Arc<Topic>>,
 }
 
 impl TopicTable {
@@ -125,15 +150,23 @@ impl TopicTable {
         let file = ConfigTable::new(store, "topics.json");
         let topics = DashMap::new();
         for config in boot_topics(&rules) {
-            topics.insert(config.topic_name.as_str().into(), Topic::new(config));
+            topics.insert(config.topic_name.as_str().into(), Topic::new(config, 0));
         }
         let stored: TopicConfigTable = file.load()?.unwrap_or_default();
         for (name, mut config) in stored.topic_config_table {
             config.topic_name.clone_from(&name);
-            topics.insert(name.into(), Topic::new(config));
+            topics.insert(name.into(), Topic::new(config, 0));
         }
-        let version = Mutex::new(stored.data_version);
-        Ok(Self { rules, clock, topics, version, changes: watch::channel(stored.data_version).0, file })
+        let version = stored.data_version;
+        Ok(Self {
+            rules,
+            clock,
+            topics,
+            state: Mutex::new(State { version, recent: VecDeque::new() }),
+            changes: watch::channel(version).0,
+            file,
+            saves: SaveQueue::default(),
+        })
     }
 
     /// The topic of that name.
@@ -150,7 +183,7 @@ impl TopicTable {
         queue_nums: i32,
         sys_flag: i32,
     ) -> Option<Arc<Topic>> {
-        let version = self.version();
+        let state = self.state();
         if let Some(known) = self.find(name) {
             return Some(known);
         }
@@ -165,7 +198,7 @@ impl TopicTable {
             );
             return None;
         };
-        Some(self.insert(config, version))
+        Some(self.insert(config, state))
     }
 
     /// The topic of that name; if there is none, it is created, readable and writable, with so many queues.
@@ -173,11 +206,11 @@ impl TopicTable {
         if let Some(known) = self.find(name) {
             return known;
         }
-        let version = self.version();
+        let state = self.state();
         if let Some(known) = self.find(name) {
             return known;
         }
-        self.insert(TopicConfig { topic_sys_flag: sys_flag, ..TopicConfig::new(name, queue_nums) }, version)
+        self.insert(TopicConfig { topic_sys_flag: sys_flag, ..TopicConfig::new(name, queue_nums) }, state)
     }
 
     /// Takes in topics that have messages but no settings: their save was lost. `queue_nums` is how many queues they have
@@ -202,17 +235,20 @@ impl TopicTable {
         if !self.topics.iter().any(|topic| wrong(topic.value())) {
             return;
         }
-        let version = self.version();
-        self.topics.alter_all(|_, topic| match wrong(&topic) {
-            true => Topic::new(TopicConfig { order: !topic.config.order, ..topic.config.clone() }),
-            false => topic,
-        });
-        self.commit(version);
+        let mut state = self.state();
+        let change = self.saves.change();
+        let wrong: Vec<_> =
+            self.topics.iter().filter(|topic| wrong(topic)).map(|topic| Arc::clone(&topic)).collect();
+        for topic in wrong {
+            let config = TopicConfig { order: !topic.config.order, ..topic.config.clone() };
+            self.put(Topic::new(config, change), &mut state);
+        }
+        self.commit(state);
     }
 
     /// All topics and their version.
     pub(crate) fn snapshot(&self) -> TopicConfigTable {
-        let data_version = *self.version();
+        let data_version = self.state().version;
         let named = |topic: &Arc<Topic>| (topic.config.topic_name.clone(), topic.config.clone());
         let topic_config_table = self.topics.iter().map(|entry| named(entry.value())).collect();
         TopicConfigTable { data_version, topic_config_table }
@@ -223,31 +259,75 @@ impl TopicTable {
         self.changes.subscribe()
     }
 
-    /// Writes `topics.json` if it has changed.
-    pub(crate) fn persist(&self) {
-        self.file.save_if_changed(|| Some(self.snapshot()));
+    /// What has changed after a change; `None` if that was too long ago.
+    pub(crate) fn since(&self, change: ChangeId) -> Option<Increment> {
+        let state = self.state();
+        let up_to = self.saves.last();
+        let oldest = state.recent.front().map_or(up_to + 1, |topic| topic.change);
+        if oldest > change + 1 {
+            return None;
+        }
+        let start = state.recent.partition_point(|topic| topic.change <= change);
+        let topics = state.recent.range(start..).cloned().collect();
+        Some(Increment { version: state.version, up_to, topics })
     }
 
-    fn insert(&self, config: TopicConfig, version: MutexGuard<'_, DataVersion>) -> Arc<Topic> {
+    /// All topics, as an increment of nothing.
+    pub(crate) fn all(&self) -> Increment {
+        let (version, up_to) = {
+            let state = self.state();
+            (state.version, self.saves.last())
+        };
+        let topics = self.topics.iter().map(|topic| Arc::clone(&topic)).collect();
+        Increment { version, up_to, topics }
+    }
+
+    /// Which changes are on disk.
+    pub(crate) fn saves(&self) -> &SaveQueue {
+        &self.saves
+    }
+
+    /// Writes `topics.json` if it has changed. Waits for the disk. False if that failed.
+    pub(crate) fn persist(&self) -> bool {
+        let up_to = self.saves.last();
+        let saved = self.file.save_if_changed(|| Some(self.snapshot()));
+        if saved {
+            self.saves.saved(up_to);
+        }
+        saved
+    }
+
+    fn insert(&self, config: TopicConfig, mut state: MutexGuard<'_, State>) -> Arc<Topic> {
         tracing::info!(topic = %config.topic_name, queues = config.write_queue_nums, "new topic");
-        let topic = Topic::new(config);
-        self.topics.insert(topic.name.clone(), Arc::clone(&topic));
-        self.commit(version);
+        let topic = Topic::new(config, self.saves.change());
+        self.put(Arc::clone(&topic), &mut state);
+        self.commit(state);
         topic
     }
 
-    /// A change is on disk before anybody sees an answer that rests on it.
-    fn commit(&self, mut version: MutexGuard<'_, DataVersion>) {
-        *version = version.next(self.clock.now_ms());
-        let now = *version;
-        drop(version);
+    fn put(&self, topic: Arc<Topic>, state: &mut State) {
+        self.topics.insert(topic.name.clone(), Arc::clone(&topic));
+        state.recent.push_back(topic);
+        // A change that is not there as a whole is not there.
+        while state.recent.len() > MOST_RECENT {
+            let dropped = state.recent.pop_front().map(|topic| topic.change);
+            while dropped.is_some() && state.recent.front().map(|topic| topic.change) == dropped {
+                state.recent.pop_front();
+            }
+        }
+    }
+
+    /// Whoever gives an answer that rests on the change waits until it is saved.
+    fn commit(&self, mut state: MutexGuard<'_, State>) {
+        state.version = state.version.next(self.clock.now_ms());
+        let now = state.version;
         self.file.mark_changed();
-        self.persist();
+        drop(state);
         self.changes.send_replace(now);
     }
 
-    fn version(&self) -> MutexGuard<'_, DataVersion> {
-        self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -332,7 +412,11 @@ mod tests {
     #[test]
     fn without_auto_creation_tbw102_gives_nothing_even_if_the_file_has_it() {
         let directory = tempfile::tempdir().unwrap();
-        open(rules(), directory.path()).create_after("T", AUTO_CREATE_TOPIC_KEY, 4, 0).unwrap();
+        {
+            let table = open(rules(), directory.path());
+            table.create_after("T", AUTO_CREATE_TOPIC_KEY, 4, 0).unwrap();
+            assert!(table.persist());
+        }
         let closed = open(TopicRules { auto_create: false, ..rules() }, directory.path());
         assert!(closed.find(AUTO_CREATE_TOPIC_KEY).is_some(), "it was in the file");
         assert!(closed.create_after("U", AUTO_CREATE_TOPIC_KEY, 4, 0).is_none());
@@ -346,6 +430,7 @@ mod tests {
             let table = open(rules(), directory.path());
             table.find_or_create("%RETRY%g", 1, 2);
             table.find_or_create("%RETRY%g", 5, 2);
+            assert!(table.persist());
             table.snapshot()
         };
         assert_eq!(before.data_version.counter, 1);
@@ -376,6 +461,7 @@ mod tests {
             let table = open(rules(), directory.path());
             assert_eq!(table.find("Tags").unwrap().config.write_queue_nums, 4);
             table.find_or_create("New", 1, 0);
+            assert!(table.persist());
             let ours = std::fs::read_to_string(&path).unwrap();
             let block =
                 "\t\t\"Tags\":{\n\t\t\t\"order\":false,\n\t\t\t\"perm\":6,\n\t\t\t\"readQueueNums\":4,\n";

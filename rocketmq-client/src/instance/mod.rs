@@ -33,7 +33,7 @@ use identity::MessageIds;
 use name_servers::NameServers;
 
 pub(crate) use discovery::AutoCreate;
-pub(crate) use door::{Answer, Door, Underway};
+pub(crate) use door::{Answer, Door, Judged, Underway, Way};
 pub(crate) use ending::Ending;
 pub use ending::ShutdownReport;
 pub(crate) use groups::{ConsumerMember, ProducerMember};

@@ -1,8 +1,10 @@
 //! Sending messages.
 
 mod builder;
+mod callbacks;
 mod detect;
 mod fault;
+mod flight;
 mod prepare;
 mod request;
 mod selector;
@@ -17,13 +19,13 @@ use std::time::Duration;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::{MessageQueue, SendResult};
-use tokio::sync::oneshot;
+use tokio::runtime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::error::{Error, Result, SendOutcome};
+use crate::error::{Error, Result};
 use crate::instance::{ClientInstance, Ending, Membership, ProducerMember, ShutdownReport, guarded_async};
 use crate::validate;
 
@@ -33,9 +35,10 @@ pub use selector::{MessageQueueSelector, SelectMessageQueueByHash, SelectMessage
 pub use ticket::SendTicket;
 
 use builder::ProducerConfig;
+use callbacks::Callbacks;
 use fault::{BrokerMemory, LatencyFaults};
-use send::{Begun, Sending};
-use ticket::Budget;
+use flight::Flight;
+use ticket::{Budget, Held};
 
 /// Sends messages. Java: `DefaultMQProducer`.
 ///
@@ -75,6 +78,9 @@ struct Inner {
     /// All sends under way, those of callers that wait too.
     sends: TaskTracker,
     stop: CancellationToken,
+    callbacks: Arc<Callbacks>,
+    /// Where sends go on that have to be tried again.
+    runtime: runtime::Handle,
     sent_oneway: AtomicBool,
 }
 
@@ -132,26 +138,12 @@ impl DefaultMQProducer {
         let (inner, request) = (&self.0.inner, request.into());
         let entered = inner.enter()?;
         let budget = inner.budget.acquire(request.body_bytes()).await?;
-        let (sender, outcome) = oneshot::channel();
-        let ticket = SendTicket::new(outcome, inner.instance.tasks().clone());
-        let mut sending = match inner.prepare(request, inner.config.retry_times_when_send_async_failed).await
-        {
-            Ok(sending) => sending,
-            Err(error) => {
-                // The ticket is here.
-                let _ = sender.send(Err(error));
-                return Ok(ticket);
-            }
-        };
-        let first = inner.begin_try(&mut sending).await;
-        let following = Arc::clone(inner);
-        tokio::spawn(async move {
-            let sent = following.follow_until_stop(sending, first).await;
-            drop((budget, entered));
-            // Nobody may be waiting for the outcome any more.
-            let _ = sender.send(sent);
-        });
-        Ok(ticket)
+        let flight = Flight::new(Arc::clone(inner), Held { _budget: Some(budget), _entered: entered });
+        match inner.prepare(request, inner.config.retry_times_when_send_async_failed).await {
+            Ok(sending) => flight.depart(sending).await,
+            Err(error) => flight.end(Err(error)),
+        }
+        Ok(SendTicket::new(flight))
     }
 
     /// Sends and forgets: returns once the message is handed to the connection. A message that is lost after that is not
@@ -214,7 +206,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if self.ending.at_once() {
             self.inner.close();
-            self.inner.stop.cancel();
+            self.inner.stop();
         }
     }
 }
@@ -229,6 +221,8 @@ impl Inner {
             latency: config.send_latency_fault_enable.then(|| LatencyFaults::new(detects)),
             sends: TaskTracker::new(),
             stop: instance.stop_token().child_token(),
+            callbacks: Callbacks::new(runtime::Handle::current()),
+            runtime: runtime::Handle::current(),
             sent_oneway: AtomicBool::new(false),
             instance,
             config,
@@ -253,7 +247,7 @@ impl Inner {
         let deadline = Instant::now() + timeout;
         let drained = tokio::time::timeout(timeout, self.sends.wait()).await.is_ok();
         let under_way = self.sends.len();
-        self.stop.cancel();
+        self.stop();
         membership.resign();
         // A broker reads its connection in order: once it has answered the goodbye, it has all one-way sends before it.
         let patience = match self.sent_oneway.load(Ordering::Relaxed) {
@@ -270,20 +264,15 @@ impl Inner {
         report
     }
 
-    async fn follow_until_stop(
-        self: &Arc<Self>,
-        sending: Sending,
-        first: Option<Begun>,
-    ) -> Result<SendResult> {
-        tokio::select! {
-            biased;
-            sent = guarded_async("a send", self.follow(sending, first)) => {
-                sent.unwrap_or_else(|panic| {
-                    Err(Error::panicked("a send", panic).with_outcome(SendOutcome::Unknown))
-                })
-            }
-            () = self.stop.cancelled() => Err(Error::closed().with_outcome(SendOutcome::Unknown)),
-        }
+    /// What a callback holds whose send is over.
+    fn hold_now(&self) -> Held {
+        Held { _budget: self.budget.try_acquire(), _entered: self.sends.token() }
+    }
+
+    /// Ends all sends under way.
+    fn stop(&self) {
+        self.stop.cancel();
+        self.instance.door().give_up();
     }
 
     /// Runs a task for as long as the producer runs.

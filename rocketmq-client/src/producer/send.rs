@@ -24,7 +24,7 @@ use crate::instance::{Answer, Underway, guarded, now_ms};
 use crate::route::{PublishQueue, TopicRoute};
 
 /// The answers that mean that the broker holds the message.
-const STORED: [ResponseCode; 4] = [
+pub(super) const STORED: [ResponseCode; 4] = [
     ResponseCode::Success,
     ResponseCode::FlushDiskTimeout,
     ResponseCode::FlushSlaveTimeout,
@@ -36,18 +36,25 @@ const TELLING_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// A message on its way to being stored.
 pub(super) struct Sending {
-    prepared: Prepared,
+    pub(super) prepared: Prepared,
     route: Arc<TopicRoute>,
     /// The queue, if the caller has a say in it.
     chosen: Option<PublishQueue>,
-    tries: Tries,
+    pub(super) tries: Tries,
 }
 
 /// One try: where, since when, and how long it may take.
 pub(super) struct Try {
-    queue: PublishQueue,
+    pub(super) queue: PublishQueue,
     began: Instant,
-    timeout: Duration,
+    pub(super) timeout: Duration,
+}
+
+impl Try {
+    /// What is left of its time.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        (self.began + self.timeout).saturating_duration_since(now)
+    }
 }
 
 /// A try that was begun, or failed in beginning.
@@ -90,12 +97,24 @@ impl Inner {
             }
             queue = self.choose(sending)?;
         }
+        let tried = self.take_try(sending, queue, began)?;
+        let Prepared { header, body, .. } = &sending.prepared;
+        let addr = &tried.queue.broker_addr;
+        let underway = self.instance.door().begin(addr, header, body.clone(), tried.timeout).await;
+        Some((tried, underway))
+    }
+
+    /// Chooses the queue of the first try, before which nothing is waited for.
+    pub(super) fn first_try(&self, sending: &mut Sending) -> Option<Try> {
+        let queue = self.choose(sending)?;
+        self.take_try(sending, queue, Instant::now())
+    }
+
+    fn take_try(&self, sending: &mut Sending, queue: PublishQueue, began: Instant) -> Option<Try> {
         let elsewhere = self.is_there_another(sending, queue.queue.broker_name());
         let timeout = sending.tries.begin(began, elsewhere)?;
-        let Prepared { header, body, .. } = &mut sending.prepared;
-        address(header, &queue.queue);
-        let underway = self.instance.door().begin(&queue.broker_addr, header, body.clone(), timeout).await;
-        Some((Try { queue, began, timeout }, underway))
+        address(&mut sending.prepared.header, &queue.queue);
+        Some(Try { queue, began, timeout })
     }
 
     /// Waits for the answer to a try, and tries again where that may help.
@@ -106,25 +125,11 @@ impl Inner {
     ) -> Result<SendResult> {
         let mut next = first;
         while let Some((tried, underway)) = next {
-            let queue = &tried.queue;
             let answered = match underway {
-                Ok(underway) => self.finish_try(&mut sending.prepared, underway, queue).await,
+                Ok(underway) => self.finish_try(&mut sending.prepared, underway, &tried.queue).await,
                 Err(error) => Err(error),
             };
-            // A clock read that a send which went well does without.
-            let elapsed = match &answered {
-                Ok(_) if self.latency.is_none() => Duration::ZERO,
-                _ => tried.began.elapsed(),
-            };
-            self.note(&tried, elapsed, answered.as_ref().map(drop));
-            let verdict = match answered {
-                Ok(result) => self.judge(&mut sending, result),
-                Err(error) => {
-                    tracing::debug!(%error, "a try of a send failed");
-                    let error = error.of_topic(queue.queue.topic());
-                    sending.tries.fail(queue.queue.broker_name(), elapsed, error)
-                }
-            };
+            let verdict = self.settle(&mut sending, &tried, answered);
             match verdict {
                 Verdict::Done(result) => return Ok(result),
                 Verdict::GiveUp => break,
@@ -136,6 +141,29 @@ impl Inner {
             }
         }
         sending.tries.finish(&sending.prepared.header.topic, Instant::now())
+    }
+
+    /// What follows from the outcome of a try.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        sending: &mut Sending,
+        tried: &Try,
+        answered: Result<SendResult>,
+    ) -> Verdict {
+        // A clock read that a send which went well does without.
+        let elapsed = match &answered {
+            Ok(_) if self.latency.is_none() => Duration::ZERO,
+            _ => tried.began.elapsed(),
+        };
+        self.note(tried, elapsed, answered.as_ref().map(drop));
+        match answered {
+            Ok(result) => self.judge(sending, result),
+            Err(error) => {
+                tracing::debug!(%error, "a try of a send failed");
+                let queue = &tried.queue.queue;
+                sending.tries.fail(queue.broker_name(), elapsed, error.of_topic(queue.topic()))
+            }
+        }
     }
 
     fn judge(&self, sending: &mut Sending, result: SendResult) -> Verdict {
@@ -308,7 +336,11 @@ fn address(header: &mut SendMessageRequest, queue: &MessageQueue) {
     header.broker_name = Some(queue.broker_name_shared().clone());
 }
 
-fn send_result(answer: Answer<SendMessageResponse>, msg_id: String, queue: &PublishQueue) -> SendResult {
+pub(super) fn send_result(
+    answer: Answer<SendMessageResponse>,
+    msg_id: String,
+    queue: &PublishQueue,
+) -> SendResult {
     let send_status = match answer.code {
         ResponseCode::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
         ResponseCode::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,

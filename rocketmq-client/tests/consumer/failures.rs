@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rocketmq_client::ConsumeConcurrentlyStatus::{ConsumeSuccess, ReconsumeLater};
-use rocketmq_client::{AllocateMessageQueueStrategy, MessageQueue, ResponseCode};
+use rocketmq_client::{
+    AllocateMessageQueueStrategy, DefaultMQPushConsumerBuilder, MessageQueue, ResponseCode,
+};
 use rocketmq_protocol::compression::{CompressionType, compress_zlib};
 use rocketmq_protocol::message::SysFlag;
 
 use crate::broker::{Asked, Inbox, Reply, one_broker, record};
+use crate::log::Warnings;
 
 fn is_send_back(asked: &Asked) -> bool {
     matches!(asked, Asked::SendBack { .. })
@@ -137,6 +140,24 @@ async fn what_a_listener_has_for_too_long_goes_back_and_the_offset_goes_on() {
     consumer.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_stuck_listener_is_warned_of_with_queue_offset_and_age() {
+    let mut warnings = Warnings::catch();
+    let (name_server, broker) = one_broker(1).await;
+    broker.has(0, 0..1);
+    let consumer = name_server
+        .consumer()
+        .consume_timeout(Duration::from_millis(150))
+        .await_termination_when_shutdown(Duration::ZERO)
+        .consume_concurrently(|_, _| std::future::pending::<rocketmq_client::ConsumeConcurrentlyStatus>());
+    let consumer = consumer.start().await.unwrap();
+    let warning = warnings.next("a call of the listener has lasted for long").await;
+    assert_eq!((&*warning["offset"], &*warning["group"]), ("0", "g"), "{warning:?}");
+    assert!(warning["queue"].contains('T') && warning["age_ms"].parse::<u64>().unwrap() >= 10, "{warning:?}");
+    warnings.next("for longer than consume_timeout").await;
+    consumer.shutdown().await;
+}
+
 /// Panics the first time.
 struct Moody(AtomicBool);
 
@@ -168,23 +189,44 @@ async fn a_strategy_that_panics_costs_one_rebalance_only() {
     consumer.shutdown().await;
 }
 
+/// Of 15 messages are more than 1 MiB.
+const BODY_BYTES: usize = 70 * 1024;
+
 #[tokio::test]
 async fn a_topic_holds_no_more_than_its_limit_in_all_its_queues() {
+    holds_no_more(|consumer| consumer.pull_threshold_for_topic(15)).await;
+}
+
+#[tokio::test]
+async fn a_topic_holds_no_more_bytes_than_its_limit_in_all_its_queues() {
+    holds_no_more(|consumer| consumer.pull_threshold_size_for_topic(1)).await;
+}
+
+#[tokio::test]
+async fn a_client_holds_no_more_than_its_limit_in_all_its_queues() {
+    holds_no_more(|consumer| consumer.pull_threshold_for_client(15)).await;
+}
+
+#[tokio::test]
+async fn a_client_holds_no_more_bytes_than_its_limit_in_all_its_queues() {
+    holds_no_more(|consumer| consumer.pull_threshold_size_for_client(1)).await;
+}
+
+/// With a limit of 15 messages, two queues, and pulls of 10.
+async fn holds_no_more(limit: impl FnOnce(DefaultMQPushConsumerBuilder) -> DefaultMQPushConsumerBuilder) {
     let (name_server, broker) = one_broker(2).await;
-    broker.has(0, 0..100);
-    broker.has(1, 0..100);
+    for (queue_id, offset) in (0..2).flat_map(|queue_id| (0..100).map(move |offset| (queue_id, offset))) {
+        broker.has_record(queue_id, offset, record(queue_id, offset, SysFlag::default(), &[7; BODY_BYTES]));
+    }
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let opens = Arc::clone(&gate);
-    let consumer =
-        name_server.consumer().pull_batch_size(10).pull_threshold_for_topic(15).consume_concurrently(
-            move |_, _| {
-                let opens = Arc::clone(&opens);
-                async move {
-                    drop(opens.acquire().await.unwrap());
-                    ConsumeSuccess
-                }
-            },
-        );
+    let consumer = limit(name_server.consumer().pull_batch_size(10)).consume_concurrently(move |_, _| {
+        let opens = Arc::clone(&opens);
+        async move {
+            drop(opens.acquire().await.unwrap());
+            ConsumeSuccess
+        }
+    });
     let consumer = consumer.start().await.unwrap();
     let pull = |asked: &Asked| matches!(asked, Asked::Pull { .. });
     broker.asked("for messages of one queue", pull).await;

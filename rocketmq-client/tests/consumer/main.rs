@@ -6,4 +6,5 @@ mod dead_master;
 mod ending;
 mod failures;
 mod hand_over;
+mod log;
 mod offsets;

@@ -49,6 +49,28 @@ async fn sends_in_flight_to_a_broker_that_hangs_all_reach_the_other() {
 }
 
 #[tokio::test]
+async fn sends_without_waiting_go_to_another_broker_when_theirs_hangs_refuses_or_ends() {
+    let (well, bad) = (FakeBroker::start("a").await, FakeBroker::start("b").await);
+    let name_server = FakeNameServer::start(&[&well, &bad]).await;
+    let producer = name_server.producer().start().await.unwrap();
+    let mut tickets = Vec::new();
+    bad.reply(Reply::Refuse(ResponseCode::SystemBusy));
+    for number in 0..20 {
+        tickets.push(producer.send_async(message(number)).await.unwrap());
+    }
+    bad.reply(Reply::Silence);
+    for number in 20..40 {
+        tickets.push(producer.send_async(message(number)).await.unwrap());
+    }
+    bad.wait_for(20).await;
+    bad.connections()[0].close("the test ends it");
+    for ticket in tickets {
+        assert_eq!(ticket.await.unwrap().message_queue.broker_name(), "a");
+    }
+    producer.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_broker_that_refuses_connections_is_left_out() {
     let well = FakeBroker::start("a").await;
     let mut data = route(&[&well, &well], 4);

@@ -25,6 +25,21 @@ async fn a_broker_that_is_going_away_is_asked_again_on_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_send_without_waiting_is_asked_again_once_when_its_broker_goes_away() {
+    let broker = FakeBroker::start("a").await;
+    let name_server = FakeNameServer::with_route(route(&[&broker], 1)).await;
+    broker.reply(Reply::Refuse(ResponseCode::GoAway));
+    let producer = name_server.producer().retry_times_when_send_async_failed(0).start().await.unwrap();
+    let ticket = producer.send_async(Message::new("T", "b")).await.unwrap();
+    let refused = ticket.await.unwrap_err();
+    assert_eq!(refused.response_code(), Some(ResponseCode::GoAway.as_i32()), "{refused}");
+    assert_eq!((broker.received().len(), broker.connections().len()), (2, 2));
+    broker.reply(STORE);
+    let _ = producer.send_async(Message::new("T", "b")).await.unwrap().await.unwrap();
+    producer.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_crowd_asks_for_a_route_and_connects_once() {
     let broker = FakeBroker::start("a").await;
     let name_server = FakeNameServer::start(&[&broker]).await;

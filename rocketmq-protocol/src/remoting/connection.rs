@@ -20,7 +20,7 @@ use super::task::Task;
 use super::{Abandoned, Budget, ConnectionConfig, Handler, RemotingError};
 use crate::command::RemotingCommand;
 use crate::request::Request;
-use crate::session::Lost;
+use crate::session::{Lost, Receiver, Waiting};
 
 /// A deadline for those who set none that a clock can hold.
 const FAR_AWAY: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -82,7 +82,7 @@ impl Connection {
             room.map_err(|_| RemotingError::Timeout { addr: Arc::clone(&self.0.peer_name), timeout })?;
         }
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-        let opaque = self.0.begin(request, body, deadline.into_std(), waker)?;
+        let opaque = self.0.begin(request, body, deadline.into_std(), Waiting::Task(waker))?;
         PendingResponse { connection: self.clone(), opaque, timeout, has_waker: true, over: false }.await
     }
 
@@ -116,8 +116,41 @@ impl Connection {
         timeout: Duration,
     ) -> Result<PendingResponse, RemotingError> {
         let deadline = deadline_after(timeout).into_std();
-        let opaque = self.0.begin(request, body, deadline, Waker::noop().clone())?;
+        let waiting = Waiting::Task(Waker::noop().clone());
+        let opaque = self.0.begin(request, body, deadline, waiting)?;
         Ok(PendingResponse { connection: self.clone(), opaque, timeout, has_waker: false, over: false })
+    }
+
+    /// The same for a request whose outcome is handed to `receiver`, on the connection's task: no task need wait.
+    /// [`error`](Self::error) says what a lost one means.
+    ///
+    /// # Errors
+    /// [`RemotingError`] if the connection has ended or the request is too large: nothing was sent, and `receiver` is not
+    /// called.
+    pub fn begin_for<R: Request>(
+        &self,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+        receiver: Arc<dyn Receiver<RemotingCommand>>,
+    ) -> Result<(), RemotingError> {
+        let deadline = deadline_after(timeout).into_std();
+        self.0.begin(request, body, deadline, Waiting::Receiver(receiver)).map(drop)
+    }
+
+    /// Ends the requests whose receivers have given up.
+    pub fn give_up(&self) {
+        self.0.give_up();
+    }
+
+    /// What became of a request that had `timeout` and got no response.
+    #[must_use]
+    pub fn error(&self, lost: Lost, timeout: Duration) -> RemotingError {
+        let addr = Arc::clone(&self.0.peer_name);
+        match lost {
+            Lost::Expired => RemotingError::Timeout { addr, timeout },
+            Lost::Closed(cause) => RemotingError::Closed { addr, cause },
+        }
     }
 
     /// Sends a request that wants no response, once there is room for it.
@@ -226,13 +259,7 @@ impl Future for PendingResponse {
         }
         let response = ready!(self.connection.0.poll_response(self.opaque, cx));
         self.over = true;
-        Poll::Ready(response.map_err(|lost| {
-            let addr = Arc::clone(&self.connection.0.peer_name);
-            match lost {
-                Lost::Expired => RemotingError::Timeout { addr, timeout: self.timeout },
-                Lost::Closed(cause) => RemotingError::Closed { addr, cause },
-            }
-        }))
+        Poll::Ready(response.map_err(|lost| self.connection.error(lost, self.timeout)))
     }
 }
 

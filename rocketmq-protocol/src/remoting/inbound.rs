@@ -109,15 +109,19 @@ impl Inbound {
         self.buffer.clear();
     }
 
-    /// A large frame gets exactly its size, so that it is read into place; it was checked against the limit.
+    /// A large frame gets exactly its size, so that it is read into place; it was checked against the limit. What is left
+    /// of a buffer is read into as long as it is worth a read: few frames need a buffer of their own.
     fn make_room(&mut self) {
         let missing = self.large_frame_bytes().map(|bytes| bytes.saturating_sub(self.buffer.len()));
         let missing = missing.filter(|bytes| *bytes <= self.max_frame_bytes + 4);
-        self.buffer.reserve(missing.unwrap_or(self.read_bytes).max(1));
+        let free = self.buffer.capacity() - self.buffer.len();
+        if missing.is_some() || free < self.read_bytes / 4 {
+            self.buffer.reserve(missing.unwrap_or(self.read_bytes).max(1));
+        }
     }
 
     fn adapt(&mut self, got: usize, free: usize) {
-        if got == free {
+        if got == free && free >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(MAX_READ_BYTES);
         } else if got < self.read_bytes / 4 {
             self.read_bytes = (self.read_bytes / 2).max(MIN_READ_BYTES);

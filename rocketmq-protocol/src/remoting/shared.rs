@@ -16,7 +16,7 @@ use super::{Budget, RemotingError};
 use crate::command::{Outgoing, RemotingCommand, TooLarge};
 use crate::header::{HeaderFields, SerializeType};
 use crate::request::Request;
-use crate::session::{Lost, Session};
+use crate::session::{Lost, News, Session, Waiting};
 
 pub(super) struct Shared {
     pub(super) peer_addr: SocketAddr,
@@ -75,12 +75,12 @@ impl Shared {
         request: &R,
         body: Bytes,
         deadline: Instant,
-        waker: Waker,
+        waiting: Waiting<RemotingCommand>,
     ) -> Result<i32, RemotingError> {
         let mut core = self.lock();
         let opaque = core.session.next_opaque().map_err(|cause| self.not_sent(cause))?;
         self.push_request(&mut core, request, body, opaque, false)?;
-        core.session.begin(opaque, deadline, waker);
+        core.session.begin(opaque, deadline, waiting);
         wake(core);
         Ok(opaque)
     }
@@ -125,9 +125,9 @@ impl Shared {
     /// Ends the connection: everyone who waits gets the cause. Only the first call counts.
     pub(super) fn close(&self, cause: &str, within: Option<Duration>) {
         let cause: Arc<str> = cause.into();
-        let mut wakers = Vec::new();
+        let mut news = Vec::new();
         let mut core = self.lock();
-        if !core.session.close(&cause, &mut wakers) {
+        if !core.session.close(&cause, &mut news) {
             return;
         }
         core.close_within = within;
@@ -135,7 +135,14 @@ impl Shared {
         // this too.
         let _ = self.closed.set(cause);
         wake(core);
-        wakers.into_iter().for_each(Waker::wake);
+        news.into_iter().for_each(News::tell);
+    }
+
+    /// Ends the requests whose receivers have given up.
+    pub(super) fn give_up(&self) {
+        let mut news = Vec::new();
+        self.lock().session.give_up(&mut news);
+        news.into_iter().for_each(News::tell);
     }
 
     pub(super) fn cause(&self) -> Arc<str> {

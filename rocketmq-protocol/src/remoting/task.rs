@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,7 @@ use super::requests::Requests;
 use super::write_queue::{MAX_SLICES, WriteQueue};
 use super::{Connection, Handler};
 use crate::command::RemotingCommand;
+use crate::session::News;
 
 /// Peers that answer with this `MQVersion` ordinal (V4_1_0_SNAPSHOT) or a later one read the binary header.
 const BINARY_HEADER_SINCE: i32 = 232;
@@ -51,7 +52,8 @@ pub(super) struct Task<S> {
     paused_until: Option<Instant>,
     /// The turn ended early, so that others get theirs.
     yielded: bool,
-    wakers: Vec<Waker>,
+    /// What was found out under the lock and is told after it.
+    news: Vec<News<RemotingCommand>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl<S> Task<S> {
             liveness,
             paused_until: None,
             yielded: false,
-            wakers: Vec::new(),
+            news: Vec::new(),
             connection,
         }
     }
@@ -196,15 +198,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 shared.peer_reads_binary.store(true, Ordering::Relaxed);
             }
             match core.session.complete(response.opaque(), response) {
-                Ok(waker) => self.wakers.push(waker),
+                Ok(news) => self.news.push(news),
                 Err(response) => {
                     tracing::debug!(peer = %shared.peer_name, opaque = response.opaque(), "a response nobody waits for");
                 }
             }
         }
         drop(core);
-        let answered = self.wakers.len();
-        self.wakers.drain(..).for_each(Waker::wake);
+        let answered = self.news.len();
+        self.news.drain(..).for_each(News::tell);
         answered
     }
 
@@ -272,14 +274,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         } else if asked {
             self.liveness.asked(self.now);
         }
-        core.session.expire(self.now, &mut self.wakers);
+        core.session.expire(self.now, &mut self.news);
         let deadline = core.session.next_deadline();
         let more = !core.queue.is_empty() && !self.write_blocked;
         let closed = core.session.closed().is_some();
         core.parked = (!more && !closed && !self.yielded && answered < 2).then(|| cx.waker().clone());
         let must_go_on = more && !self.yielded;
         drop(core);
-        self.wakers.drain(..).for_each(Waker::wake);
+        self.news.drain(..).for_each(News::tell);
         let holding = self.holding();
         if let Some(cause) = self.liveness.verdict(self.now, holding) {
             return Err(End::Refused(cause.into()));

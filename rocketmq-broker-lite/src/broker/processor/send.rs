@@ -25,6 +25,7 @@ use crate::broker::context::Context;
 use crate::config::FlushDiskType;
 use crate::server::refusal::Refusal;
 use crate::store::{Appended, NewMessage, Submission};
+use crate::tables::save_queue::ChangeId;
 
 /// What a scratch buffer may keep for the next message, in bytes.
 const SCRATCH_KEPT_BYTES: usize = 64 * 1024;
@@ -126,6 +127,8 @@ struct Sent {
     queue_id: i32,
     /// Whether the producer wants to wait for the disk.
     wait: bool,
+    /// The change that brought the topic; it is on disk before the answer is given.
+    topic_change: ChangeId,
 }
 
 fn header(request: &RemotingCommand) -> Result<SendMessageRequest, HeaderError> {
@@ -137,18 +140,16 @@ fn header(request: &RemotingCommand) -> Result<SendMessageRequest, HeaderError> 
 }
 
 fn answer_all(context: &Arc<Context>, waiting: Vec<Waiting>, submission: &Submission) {
-    let is_sync = context.config.flush_disk_type == FlushDiskType::SyncFlush;
-    let (mut to_flush, mut end_offset) = (Vec::new(), 0);
+    let (mut now, mut once_saved) = (Stored::default(), Stored::default());
+    let mut change = 0;
     for (Waiting { responder, sent }, outcome) in waiting.into_iter().zip(submission.outcomes()) {
         match outcome {
+            Ok(stored) if context.topics.saves().is_saved(sent.topic_change) => {
+                now.add(context, responder, &sent, stored);
+            }
             Ok(stored) => {
-                let answer = answer_header(context, &sent, stored);
-                if is_sync && sent.wait && !responder.is_oneway() {
-                    end_offset = stored.last().map_or(end_offset, Appended::end_offset);
-                    to_flush.push((responder, answer));
-                } else {
-                    responder.success(&answer, Bytes::new());
-                }
+                change = change.max(sent.topic_change);
+                once_saved.add(context, responder, &sent, stored);
             }
             Err(error) => {
                 let refusal = store_answer::refusal(error, context.config.max_message_size);
@@ -156,8 +157,41 @@ fn answer_all(context: &Arc<Context>, waiting: Vec<Waiting>, submission: &Submis
             }
         }
     }
-    if !to_flush.is_empty() {
-        answer_when_flushed(context, to_flush, end_offset);
+    now.answer(context);
+    if change > 0 {
+        let shared = Arc::clone(context);
+        context.topics.saves().when_saved(change, move || once_saved.answer(&shared));
+    }
+}
+
+/// Sends that are stored, with their answers.
+#[derive(Default)]
+struct Stored {
+    to_answer: Vec<(Responder, SendMessageResponse)>,
+    /// Those that wait for the disk, up to this physical offset.
+    to_flush: Vec<(Responder, SendMessageResponse)>,
+    end_offset: i64,
+}
+
+impl Stored {
+    fn add(&mut self, context: &Context, responder: Responder, sent: &Sent, stored: &[Appended]) {
+        let is_sync = context.config.flush_disk_type == FlushDiskType::SyncFlush;
+        let answer = answer_header(context, sent, stored);
+        if is_sync && sent.wait && !responder.is_oneway() {
+            self.end_offset = stored.last().map_or(self.end_offset, Appended::end_offset);
+            self.to_flush.push((responder, answer));
+        } else {
+            self.to_answer.push((responder, answer));
+        }
+    }
+
+    fn answer(self, context: &Arc<Context>) {
+        for (responder, answer) in self.to_answer {
+            responder.success(&answer, Bytes::new());
+        }
+        if !self.to_flush.is_empty() {
+            answer_when_flushed(context, self.to_flush, self.end_offset);
+        }
     }
 }
 

@@ -5,10 +5,32 @@ use rocketmq_protocol::request::{ConsumerListRequest, SearchOffsetRequest};
 use super::*;
 use crate::store::faulty_fs::{Faults, FaultyFs};
 
-async fn broker_with_faults() -> (TestBroker, Arc<Faults>) {
+/// Reads hang until this is dropped: also when a test fails, so that the runtime can end.
+struct Hung(Arc<Faults>);
+
+impl Hung {
+    fn new(faults: &Arc<Faults>) -> Self {
+        faults.hold_reads(true);
+        Self(Arc::clone(faults))
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.0.hold_reads(false);
+    }
+}
+
+/// A broker that has these messages on the disk only.
+async fn cold_broker(topic: &str, count: usize, properties: &[(&str, &str)]) -> (TestBroker, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let broker = TestBroker::on(Arc::new(FaultyFs(Arc::clone(&faults))), |_| {}).await;
-    (broker, faults)
+    let client = broker.client().await;
+    for number in 0..count {
+        client.send(topic, &number.to_string(), properties).await;
+    }
+    drop(client);
+    (broker.restart().await, faults)
 }
 
 /// Everything that needs no disk works, often enough to meet every thread of the runtime.
@@ -33,12 +55,9 @@ async fn cold_pulls_and_searches_hold_up_nobody_on_a_single_thread() {
 
 async fn cold_pulls_hold_up_nobody() {
     const PULLS: usize = 100;
-    let (broker, faults) = broker_with_faults().await;
+    let (broker, faults) = cold_broker("T", 10, &[]).await;
     let (cold, other) = (broker.client().await, broker.client().await);
-    for number in 0..10 {
-        cold.send("T", &number.to_string(), &[]).await;
-    }
-    faults.hold_reads(true);
+    let hung = Hung::new(&faults);
     let request = pull_request("T", 0, 0, "*");
     let pulls: Vec<_> =
         (0..PULLS).map(|_| cold.connection.begin(&request, Bytes::new(), PATIENCE).unwrap()).collect();
@@ -50,7 +69,7 @@ async fn cold_pulls_hold_up_nobody() {
     // The same client's other requests are served, too.
     others_are_served(&cold).await;
     assert_eq!(faults.held(), READERS, "and no further");
-    faults.hold_reads(false);
+    drop(hung);
     for pull in pulls {
         assert_eq!(PullAnswer::of(&pull.await.unwrap()).bodies().len(), 10);
     }
@@ -60,23 +79,20 @@ async fn cold_pulls_hold_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn held_pulls_end_in_time_while_delayed_messages_wait_for_the_disk() {
-    let (broker, faults) = broker_with_faults().await;
+    let (broker, faults) = cold_broker("D", 50, &[("DELAY", "1")]).await;
     let (producer, consumer) = (broker.client().await, broker.client().await);
-    for number in 0..50 {
-        producer.send("D", &number.to_string(), &[("DELAY", "1")]).await;
-    }
     producer.send("T", "x", &[]).await;
     let context = Arc::clone(&broker.broker.context);
     let request = waiting_pull("T", 0, 1, "*");
     let pulling = consumer.connection.begin(&request, Bytes::new(), PATIENCE).unwrap();
     eventually("the pull is held", async || context.held.count() == 1).await;
-    faults.hold_reads(true);
+    let hung = Hung::new(&faults);
     broker.clock.advance(Duration::from_secs(2));
     eventually("the delivery waits for the disk", async || faults.held() == 1).await;
     broker.clock.advance(Duration::from_secs(20));
     assert_eq!(PullAnswer::of(&pulling.await.unwrap()).code, 19);
     others_are_served(&consumer).await;
-    faults.hold_reads(false);
+    drop(hung);
     let delivered = async || {
         let mut count = 0;
         while let bodies @ 1.. = consumer.pull(&pull_request("D", 0, count, "*")).await.bodies().len() {
@@ -90,15 +106,13 @@ async fn held_pulls_end_in_time_while_delayed_messages_wait_for_the_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_stops_once_its_reads_end_though_their_clients_are_gone() {
-    let (broker, faults) = broker_with_faults().await;
+    let (broker, faults) = cold_broker("T", 1, &[]).await;
     let cold = broker.client().await;
-    cold.send("T", "x", &[]).await;
-    faults.hold_reads(true);
+    let hung = Hung::new(&faults);
     let pull = cold.connection.begin(&pull_request("T", 0, 0, "*"), Bytes::new(), PATIENCE).unwrap();
     eventually("the read waits", async || faults.held() == 1).await;
     drop((pull, cold));
-    let release = Arc::clone(&faults);
     let stopping = tokio::spawn(async move { broker.broker.shutdown().await });
-    release.hold_reads(false);
+    drop(hung);
     tokio::time::timeout(PATIENCE, stopping).await.unwrap().unwrap();
 }

@@ -12,8 +12,10 @@ mod registration;
 mod restart;
 mod retry;
 mod send;
+mod topic_saves;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +51,7 @@ struct TestBroker {
     clock: Clock,
     config: BrokerConfig,
     directory: Arc<TempDir>,
+    fs: Arc<dyn Fs>,
 }
 
 impl TestBroker {
@@ -72,8 +75,8 @@ impl TestBroker {
         };
         configure(&mut config);
         let clock = Clock::default();
-        let broker = Broker::start_on(config.clone(), clock.clone(), fs).await.unwrap();
-        Self { broker, clock, config, directory }
+        let broker = Broker::start_on(config.clone(), clock.clone(), Arc::clone(&fs)).await.unwrap();
+        Self { broker, clock, config, directory, fs }
     }
 
     /// Another broker on the same store, after this one was shut down.
@@ -88,11 +91,11 @@ impl TestBroker {
     }
 
     async fn start_again(self) -> Self {
-        let Self { broker, clock, config, directory } = self;
+        let Self { broker, clock, config, directory, fs } = self;
         drop(broker);
         let start = async {
             loop {
-                match Broker::start_with_clock(config.clone(), clock.clone()).await {
+                match Broker::start_on(config.clone(), clock.clone(), Arc::clone(&fs)).await {
                     Ok(broker) => return broker,
                     // The tasks of the dropped one still have to end.
                     Err(StartError::Store { .. }) => tokio::task::yield_now().await,
@@ -101,7 +104,7 @@ impl TestBroker {
             }
         };
         let broker = tokio::time::timeout(PATIENCE, start).await.unwrap();
-        Self { broker, clock, config, directory }
+        Self { broker, clock, config, directory, fs }
     }
 
     async fn client(&self) -> Client {

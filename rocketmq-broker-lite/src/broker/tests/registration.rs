@@ -4,8 +4,9 @@ use rocketmq_protocol::body::route::TopicRouteData;
 use rocketmq_protocol::request::RouteInfoRequest;
 
 use super::*;
-use crate::config::NamesrvConfig;
+use crate::config::{FlushDiskType, NamesrvConfig};
 use crate::nameserver::NameServer;
+use crate::store::faulty_fs::{Faults, FaultyFs};
 
 async fn route(namesrv: &NameServer, topic: &str) -> Option<TopicRouteData> {
     let (sender, requests) = mpsc::unbounded_channel();
@@ -58,4 +59,38 @@ async fn a_name_server_that_comes_later_or_comes_back_learns_of_the_broker() {
         namesrv.shutdown().await;
     }
     broker.broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_failed_is_registered_as_read_only_and_a_full_disk_is_not() {
+    let namesrv = NameServer::start(NamesrvConfig::default()).await.unwrap();
+    let faults = Arc::new(Faults::default());
+    let broker = TestBroker::on(Arc::new(FaultyFs(Arc::clone(&faults))), |config| {
+        config.namesrv_addr = namesrv.addr().to_string();
+        config.register_name_server_period = Duration::from_millis(50);
+        config.flush_disk_type = FlushDiskType::SyncFlush;
+    })
+    .await;
+    let client = broker.client().await;
+    client.send("T", "x", &[]).await;
+    let perm = async || Some(route(&namesrv, "T").await?.queue_datas[0].perm);
+    eventually("the topic is known", async || perm().await == Some(6)).await;
+
+    faults.used_percent.store(99, Ordering::SeqCst);
+    broker.clock.advance(Duration::from_secs(10));
+    let refused = client.call(&send_request("T", &[]), "y").await;
+    assert_eq!(refused.code(), 14, "{:?}", refused.remark());
+    // A new topic's route comes with a registration that was made after the refusal.
+    broker.broker.context.topics.find_or_create("Later", 1, 0);
+    eventually("it registers", async || route(&namesrv, "Later").await.is_some()).await;
+    assert_eq!(perm().await, Some(6));
+    faults.used_percent.store(1, Ordering::SeqCst);
+    broker.clock.advance(Duration::from_secs(10));
+    client.send("T", "z", &[]).await;
+
+    faults.fail_syncs.store(true, Ordering::SeqCst);
+    assert_eq!(client.call(&send_request("T", &[]), "y").await.code(), 14);
+    eventually("it takes no messages", async || perm().await == Some(4)).await;
+    drop(broker);
+    namesrv.shutdown().await;
 }

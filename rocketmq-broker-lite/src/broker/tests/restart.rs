@@ -39,6 +39,9 @@ async fn after_a_crash_topics_groups_and_messages_are_there() {
     let broker = TestBroker::start().await;
     fill(&broker).await;
     let topics = broker.broker.context.topics.snapshot();
+    // What a heartbeat brings is saved soon after it.
+    let (saves, last) = (broker.broker.context.topics.saves(), broker.broker.context.topics.saves().last());
+    eventually("the retry topic is saved", async || saves.is_saved(last)).await;
     let broker = broker.crash().await;
     assert_eq!(broker.broker.context.topics.snapshot(), topics);
     let client = broker.client().await;

@@ -89,6 +89,15 @@ impl Connections {
         }
     }
 
+    /// Ends the requests whose receivers have given up.
+    pub(super) fn give_up(&self) {
+        // Collected first: who is told may come back here.
+        let slots: Vec<_> = self.slots.iter().map(|slot| Arc::clone(&slot)).collect();
+        for slot in slots {
+            [slot.current.load_full(), slot.left.load_full()].iter().flatten().for_each(|one| one.give_up());
+        }
+    }
+
     /// Ends every connection, now and for good.
     pub(super) fn close(&self, cause: &str) {
         self.tasks.close();

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rocketmq_protocol::code::ResponseCode;
+use rocketmq_protocol::code::{RequestCode, ResponseCode};
 use rocketmq_protocol::command::RemotingCommand;
 use rocketmq_protocol::remoting::{Abandoned, Connection, Handler, PendingResponse, RemotingError};
 use rocketmq_protocol::request::Request;
+use rocketmq_protocol::session::{Lost, Receiver};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +37,39 @@ pub(crate) struct Underway {
     deadline: Instant,
     timeout: Duration,
     span: Span,
+    /// It was sent anew: a peer that goes away once more is not asked again.
+    last: bool,
+}
+
+/// The way to a peer: a connection with room, and the request's time.
+#[derive(Debug)]
+pub(crate) struct Way {
+    connection: Arc<Connection>,
+    deadline: Instant,
+    timeout: Duration,
+    /// What is left of it.
+    left: Duration,
+    span: Span,
+}
+
+impl Way {
+    /// Hands a request to the connection, and its outcome to `receiver`: see [`Door::judge`].
+    pub(crate) fn begin_for<R: Request>(
+        &self,
+        request: &R,
+        body: Bytes,
+        receiver: Arc<dyn Receiver<RemotingCommand>>,
+    ) -> Result<()> {
+        Ok(self.connection.begin_for(request, body, self.left, receiver)?)
+    }
+}
+
+/// What an outcome comes to.
+#[derive(Debug)]
+pub(crate) enum Judged<H> {
+    Answered(Result<Answer<H>>),
+    /// The peer asked for a new connection instead of answering.
+    GoneAway,
 }
 
 /// What a peer answered.
@@ -95,7 +129,30 @@ impl Door {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Underway> {
-        let span = tracing::trace_span!("rpc", addr, request = ?request.code());
+        let Way { connection, deadline, timeout, left, span } =
+            self.way(addr, request.code(), timeout).await?;
+        let response = connection.begin(request, body, left)?;
+        Ok(Underway { connection, response, deadline, timeout, span, last: false })
+    }
+
+    /// The same for a request that its peer has sent away once: nor is it sent anew another time.
+    pub(crate) async fn begin_last<R: Request>(
+        &self,
+        addr: &str,
+        request: &R,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Underway> {
+        let underway = self.begin(addr, request, body, timeout).await?;
+        Ok(Underway { last: true, ..underway })
+    }
+
+    /// The way to a peer: this waits for the connection and for room, up to `timeout`.
+    ///
+    /// # Cancel safety
+    /// Nothing was sent.
+    pub(crate) async fn way(&self, addr: &str, code: RequestCode, timeout: Duration) -> Result<Way> {
+        let span = tracing::trace_span!("rpc", addr, request = ?code);
         let deadline = Instant::now() + timeout;
         let ready = self.connections.ready(addr).filter(|connection| connection.has_room());
         let (connection, left) = match ready {
@@ -107,8 +164,31 @@ impl Door {
                 (connection, deadline.saturating_duration_since(Instant::now()))
             }
         };
-        let response = connection.begin(request, body, left)?;
-        Ok(Underway { connection, response, deadline, timeout, span })
+        Ok(Way { connection, deadline, timeout, left, span })
+    }
+
+    /// What the outcome comes to that a receiver was handed.
+    pub(crate) fn judge<R: Request>(
+        &self,
+        way: &Way,
+        addr: &str,
+        outcome: std::result::Result<RemotingCommand, Lost>,
+        accepted: &[ResponseCode],
+    ) -> Judged<R::Response> {
+        let _entered = way.span.enter();
+        match outcome {
+            Ok(command) if command.code() == ResponseCode::GoAway.as_i32() => {
+                self.connections.leave(addr, &way.connection);
+                Judged::GoneAway
+            }
+            Ok(command) => Judged::Answered(decode::<R>(addr, &command, accepted)),
+            Err(lost) => Judged::Answered(Err(way.connection.error(lost, way.timeout).into())),
+        }
+    }
+
+    /// Ends the requests whose receivers have given up.
+    pub(crate) fn give_up(&self) {
+        self.connections.give_up();
     }
 
     /// Waits for the answer of a request that was begun.
@@ -120,9 +200,9 @@ impl Door {
         body: Bytes,
         accepted: &[ResponseCode],
     ) -> Result<Answer<R::Response>> {
-        let Underway { connection, response, deadline, timeout, span } = underway;
+        let Underway { connection, response, deadline, timeout, span, last } = underway;
         let mut command = response.instrument(span).await.map_err(|error| of_caller(error, timeout))?;
-        if command.code() == ResponseCode::GoAway.as_i32() {
+        if command.code() == ResponseCode::GoAway.as_i32() && !last {
             // A 5.x broker that is shutting down says so instead of answering: a new connection may reach another one
             // behind the same address. Whoever says it twice means it.
             self.connections.leave(addr, &connection);

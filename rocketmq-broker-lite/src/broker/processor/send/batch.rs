@@ -64,6 +64,10 @@ pub(super) fn encode(
             .store
             .encode(&new_messages, submission)
             .map_err(|error| store_answer::refusal(&error, max_message_size))?;
-        Ok(Sent { queue_id: received.place.answered_queue_id, wait: noted.wants_to_wait() })
+        Ok(Sent {
+            queue_id: received.place.answered_queue_id,
+            wait: noted.wants_to_wait(),
+            topic_change: received.place.topic.change,
+        })
     })
 }

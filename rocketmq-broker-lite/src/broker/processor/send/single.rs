@@ -31,7 +31,11 @@ pub(super) fn encode(
             Some(queue_id) => encode_delayed(context, received, properties, &noted, queue_id, submission),
         };
         encoded.map_err(|error| store_answer::refusal(&error, context.config.max_message_size))?;
-        Ok(Sent { queue_id: received.place.answered_queue_id, wait: noted.wants_to_wait() })
+        Ok(Sent {
+            queue_id: received.place.answered_queue_id,
+            wait: noted.wants_to_wait(),
+            topic_change: received.place.topic.change,
+        })
     })
 }
 

@@ -160,7 +160,8 @@ impl Life {
 
     fn step(&mut self) {
         match self.chance.below(100) {
-            0..45 => self.append(),
+            0..42 => self.append(),
+            42..45 => self.look_ahead(),
             45..55 => self.flush_log(),
             55..60 => self.flush_queues(),
             60..68 => self.commit(),
@@ -190,6 +191,9 @@ impl Life {
         let topic = ["A", "B", "%RETRY%g"][self.chance.below(3) as usize];
         let queue_id = self.chance.below(2) as i32;
         let known = self.running().topics.find_or_create(topic, 2, 0);
+        // An answer that rests on it waits for this.
+        let saved = self.running().topics.persist();
+        assert!(saved || self.machine.is_off(), "the topics cannot be saved");
         if !self.machine.is_off() {
             self.topics.insert(topic.to_owned());
         }
@@ -251,6 +255,13 @@ impl Life {
             self.safe = self.safe.max(end);
             self.note(|| format!("safe up to {end}"));
         }
+    }
+
+    /// What a thread of its own does at any time.
+    fn look_ahead(&mut self) {
+        let made = self.running().store.inner.log.prepare();
+        self.note(|| format!("looked ahead: {made:?}"));
+        assert!(made.is_ok() || self.machine.is_off(), "{made:?}");
     }
 
     fn flush_queues(&mut self) {
