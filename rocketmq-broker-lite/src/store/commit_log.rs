@@ -78,7 +78,7 @@ impl CommitLog {
         zeroes_ahead: bool,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            files: FileQueue::load(store, dir, file_size, torn_from)?,
+            files: FileQueue::load(store, dir, file_size, torn_from, false)?,
             writer: Mutex::new(Writer::default()),
             published: AtomicI64::new(0),
             flushed: AtomicI64::new(0),

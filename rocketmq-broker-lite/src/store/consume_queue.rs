@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocketmq_protocol::ByteString;
+use rocketmq_protocol::message::record::Record;
 
 use super::StoreError;
 use super::fs::Reads;
@@ -28,6 +29,8 @@ const STUCK_TAIL_BYTES: usize = 1 << 20;
 const PIECE_UNITS: i64 = 200;
 /// How many blank units are written together.
 const BLANKS_AT_ONCE: usize = 1024;
+/// How the names of multi-dispatch queues begin.
+const MULTI_DISPATCH_PREFIX: &str = "%LMQ%";
 const BLANK: QueueEntry = QueueEntry { queue_offset: 0, physical_offset: 0, size: i32::MAX, tags_code: 0 };
 
 /// One unit of a consume queue.
@@ -79,6 +82,19 @@ impl QueueEntry {
     fn is_written(&self) -> bool {
         self.physical_offset >= 0 && self.size > 0
     }
+}
+
+/// What lies behind the units that [`ConsumeQueue::cut`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// A hole, or the end of the files.
+    Nothing,
+    /// The unit of a later record.
+    Later,
+    /// A unit that claims to be of a later record, which the log does not have.
+    Untrue,
+    /// What no end of the broker leaves there.
+    Damaged,
 }
 
 /// One topic's queue.
@@ -149,6 +165,14 @@ impl ConsumeQueue {
     /// Whether it has no unit yet.
     pub(super) fn is_empty(&self) -> bool {
         self.max() == 0
+    }
+
+    /// Whether a record is the message of that offset here. The queues of Java's multi-dispatch hold messages of others.
+    pub(super) fn owns(&self, record: &Record<'_>, queue_offset: i64) -> bool {
+        let is_here = record.queue_id == self.queue_id
+            && record.queue_offset == queue_offset
+            && record.topic == self.topic.as_bytes();
+        is_here || self.topic.starts_with(MULTI_DISPATCH_PREFIX)
     }
 
     /// How many units one file holds.
@@ -371,7 +395,7 @@ impl ConsumeQueue {
 /// What recovery does to a queue, before anyone else uses it.
 impl ConsumeQueue {
     /// Keeps the units of records that lie before `log_offset`, and no hole or nonsense. `is_true` says whether the
-    /// log has the record that a unit points to.
+    /// log has the record that a unit points to. Returns what lay behind them.
     ///
     /// # Errors
     /// A file cannot be read or cut.
@@ -379,9 +403,9 @@ impl ConsumeQueue {
         &self,
         log_offset: i64,
         is_true: &dyn Fn(&QueueEntry) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Behind, StoreError> {
         self.write_out()?;
-        let Some((start, end)) = self.files.range() else { return Ok(()) };
+        let Some((start, end)) = self.files.range() else { return Ok(Behind::Nothing) };
         let (start, end) = (start / UNIT, end / UNIT);
         self.restart_at(end);
         let is_kept = |entry: &QueueEntry| entry.is_written() && entry.physical_offset < log_offset;
@@ -392,13 +416,18 @@ impl ConsumeQueue {
             // What lies behind the good units may look like one: it has led the search astray.
             kept = self.partition_point(start, end, |entry| Ok(is_kept(entry) && is_true(entry)?))?;
         }
-        let behind = self.entry(kept)?;
-        if behind.is_some_and(|entry| entry.encode() != [0; UNIT_BYTES]) {
+        let behind = match self.entry(kept)?.filter(|entry| entry.encode() != [0; UNIT_BYTES]) {
+            None => Behind::Nothing,
+            Some(entry) if !entry.is_written() || entry.physical_offset < log_offset => Behind::Damaged,
+            Some(entry) if is_true(&entry)? => Behind::Later,
+            Some(_) => Behind::Untrue,
+        };
+        if behind != Behind::Nothing {
             self.files.truncate(kept * UNIT)?;
         }
         self.restart_at(kept);
         self.files.close_handles();
-        Ok(())
+        Ok(behind)
     }
 
     /// What is there is on disk.
@@ -443,7 +472,8 @@ impl ConsumeQueue {
     pub(super) fn find_min(&self, log_start: i64) -> Result<(), StoreError> {
         let begins = self.begins();
         let min = self.partition_point(begins, self.max(), |entry| {
-            Ok(entry.is_blank() || entry.physical_offset < log_start)
+            // A place below zero is none: the unit is damaged, not old.
+            Ok(entry.is_blank() || (0..log_start).contains(&entry.physical_offset))
         })?;
         self.min.store(min, Ordering::Release);
         Ok(())

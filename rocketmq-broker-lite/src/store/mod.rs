@@ -170,7 +170,7 @@ impl MessageStore {
         let log_size = config.mapped_file_size_commit_log;
         let log = CommitLog::load(&dir, root.join("commitlog"), log_size, torn_from, sync_flush)?;
         let queue_size = config.mapped_file_size_consume_queue;
-        let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
+        let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size, clean)?;
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
         let goes_on_after_damage = config.truncate_damaged_log;

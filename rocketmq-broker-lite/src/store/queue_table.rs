@@ -30,15 +30,20 @@ pub(super) struct QueueTable {
     topics: DashMap<ByteString, Vec<Arc<ConsumeQueue>>>,
     /// Queues with units that the disk may lack.
     unsynced: Mutex<Vec<Arc<ConsumeQueue>>>,
-    set_aside: Mutex<Vec<Arc<ConsumeQueue>>>,
+    lacking: Mutex<Vec<Arc<ConsumeQueue>>>,
 }
 
 impl QueueTable {
-    /// The queues that are below `dir`.
+    /// The queues that are below `dir`. After a clean end all their files are whole.
     ///
     /// # Errors
     /// A directory cannot be listed, or a file has a wrong size.
-    pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+    pub(super) fn load(
+        store: &StoreDir,
+        dir: PathBuf,
+        file_size: u64,
+        clean: bool,
+    ) -> Result<Self, StoreError> {
         let unit = UNIT_BYTES as u64;
         let file_size = (file_size / unit).max(1) * unit;
         let table = Self {
@@ -47,12 +52,12 @@ impl QueueTable {
             file_size,
             topics: DashMap::new(),
             unsynced: Mutex::default(),
-            set_aside: Mutex::default(),
+            lacking: Mutex::default(),
         };
         for (topic, topic_dir) in subdirectories(&*store.fs, &table.dir)? {
             for (name, dir) in subdirectories(&*store.fs, &topic_dir)? {
                 match name.parse() {
-                    Ok(queue_id) => table.load_queue(&topic, queue_id, dir)?,
+                    Ok(queue_id) => table.load_queue(&topic, queue_id, dir, clean)?,
                     Err(_) => tracing::warn!(path = %dir.display(), "not a consume queue, left alone"),
                 }
             }
@@ -61,16 +66,15 @@ impl QueueTable {
     }
 
     /// Takes in what a directory holds. Files that cannot be a queue are set aside, and the queue is built again.
-    fn load_queue(&self, topic: &str, queue_id: i32, dir: PathBuf) -> Result<(), StoreError> {
+    fn load_queue(&self, topic: &str, queue_id: i32, dir: PathBuf, clean: bool) -> Result<(), StoreError> {
         let store = &self.store;
-        match FileQueue::load(store, dir.clone(), self.file_size, None) {
+        match FileQueue::load(store, dir.clone(), self.file_size, None, clean) {
             Ok(files) => drop(self.insert(topic, queue_id, files)),
             Err(error @ StoreError::Damaged { .. }) => {
                 let kept = set_aside(store, &dir)?;
                 tracing::error!(%error, kept = %kept.display(), "a consume queue was set aside");
                 let files = FileQueue::new(store, dir, self.file_size);
-                let queue = self.insert(topic, queue_id, files);
-                self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+                self.is_lacking(self.insert(topic, queue_id, files));
             }
             Err(error) => return Err(error),
         }
@@ -99,9 +103,14 @@ impl QueueTable {
         }
     }
 
-    /// The queues whose files were set aside when they were loaded.
-    pub(super) fn take_set_aside(&self) -> Vec<Arc<ConsumeQueue>> {
-        std::mem::take(&mut *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Notes that a queue lacks units that the log has.
+    pub(super) fn is_lacking(&self, queue: Arc<ConsumeQueue>) {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+    }
+
+    /// The queues that lack units: their files were set aside when they were loaded, or hold damaged ones.
+    pub(super) fn take_lacking(&self) -> Vec<Arc<ConsumeQueue>> {
+        std::mem::take(&mut *self.lacking.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All queues, in order.

@@ -99,8 +99,8 @@ impl FileQueue {
         Self { root, dir, file_size, fs, segments, next, names_at_risk }
     }
 
-    /// The files that are there. A last file that is too short gets its full size: a crash came between its making and
-    /// its first use. From `torn_from` on a crash may have left more: short files, which are extended too, and missing
+    /// The files that are there. A last file that is too short gets its full size, unless it `must_be_full`: a crash came
+    /// between its making and its first use. From `torn_from` on a crash may have left more: short files, which are extended too, and missing
     /// ones; files behind a gap are set aside.
     ///
     /// # Errors
@@ -110,6 +110,7 @@ impl FileQueue {
         dir: PathBuf,
         file_size: u64,
         torn_from: Option<i64>,
+        must_be_full: bool,
     ) -> Result<Self, StoreError> {
         let queue = Self::new(store, dir, file_size);
         let mut found = queue.list()?;
@@ -126,7 +127,8 @@ impl FileQueue {
                 continue;
             }
             let end = start.saturating_add(length.cast_signed());
-            if length > file_size || (length < file_size && index < last && !may_be_torn(end)) {
+            let may_be_short = (index == last && !must_be_full) || may_be_torn(end);
+            if length > file_size || (length < file_size && !may_be_short) {
                 return Err(damaged(format!(
                     "it has {length} bytes, and the configured file size is {file_size}"
                 )));
@@ -135,6 +137,7 @@ impl FileQueue {
                 return Err(damaged("it does not follow the file before it".to_owned()));
             }
             if length < file_size {
+                tracing::warn!(path = %segment.path.display(), length, "a file was too short and is extended");
                 segment.file()?.set_len(file_size).map_err(StoreError::io("extend", &segment.path))?;
             }
             next = Some(start + queue.size());
