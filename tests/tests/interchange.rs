@@ -134,6 +134,11 @@ async fn ours(real: &RealCluster) -> BrokerProcess {
     BrokerProcess::start(program, &real.store(), &real.namesrv_addr(), LOG_FILE_LINE).await
 }
 
+/// What our checkpoint has behind Java's part.
+fn own_bytes_of_checkpoint(real: &RealCluster) -> Vec<u8> {
+    std::fs::read(real.store().join("checkpoint")).unwrap()[256..292].to_vec()
+}
+
 async fn by_turns(version: &str) {
     // One at a time: each is a name server and a broker in Java.
     static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -151,9 +156,12 @@ async fn by_turns(version: &str) {
     let running = ours(&real).await;
     visitor.visit("ours", Before::InOrder).await;
     assert!(running.terminate().await.success());
+    let own_bytes = own_bytes_of_checkpoint(&real);
+    assert_eq!(&own_bytes[..8], b"rmq-safe");
     real.restart_broker();
     visitor.visit("the real one after ours", Before::InOrder).await;
     real.kill_broker();
+    assert_eq!(own_bytes_of_checkpoint(&real), own_bytes, "the real one leaves what it does not know");
     let running = ours(&real).await;
     visitor.visit("ours after the real one's crash", Before::Killed).await;
     running.kill().await;
