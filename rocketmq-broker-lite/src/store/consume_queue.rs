@@ -25,6 +25,8 @@ const UNIT: i64 = 20;
 const TAIL_BYTES: usize = 32 << 10;
 /// As many bytes of units are kept that cannot be written. Then messages for this queue are refused.
 const STUCK_TAIL_BYTES: usize = 1 << 20;
+/// As many units are read at once where one is looked for.
+const PIECE_UNITS: i64 = 200;
 /// How many blank units are written together.
 const BLANKS_AT_ONCE: usize = 1024;
 /// How the names of multi-dispatch queues begin.
@@ -124,6 +126,20 @@ struct Tail {
     is_stuck: bool,
 }
 
+/// Neighbouring units.
+#[derive(Default)]
+struct Piece {
+    first: i64,
+    units: Vec<u8>,
+}
+
+impl Piece {
+    fn entry(&self, queue_offset: i64) -> Option<QueueEntry> {
+        let at = usize::try_from(queue_offset.checked_sub(self.first)?).ok()?.checked_mul(UNIT_BYTES)?;
+        QueueEntry::decode_all(queue_offset, self.units.get(at..at + UNIT_BYTES)?).next()
+    }
+}
+
 impl ConsumeQueue {
     /// A queue over files; [`cut`](Self::cut) finds out what they hold.
     pub(super) fn new(topic: ByteString, queue_id: i32, files: FileQueue) -> Self {
@@ -175,6 +191,8 @@ impl ConsumeQueue {
                 Ok(()) => {
                     tail.bytes.clear();
                     tail.first = tail.written;
+                    // However many queues are busy, and however long the flush thread waits for the disk.
+                    self.files.close_handles();
                 }
                 // The flush thread tries again, and says so.
                 Err(_) => tail.is_stuck = true,
@@ -251,15 +269,42 @@ impl ConsumeQueue {
         mut before: impl FnMut(&QueueEntry) -> Result<bool, StoreError>,
     ) -> Result<i64, StoreError> {
         let (mut low, mut high) = (from, to.max(from));
+        let mut piece = Piece::default();
+        // Most queues are short, however long their files are: one read tells.
+        let mut middle = low + ((high - low) / 2).min(PIECE_UNITS - 1);
         while low < high {
-            let middle = low + (high - low) / 2;
-            let is_before = match self.entry(middle)? {
+            let is_before = match self.entry_of(&mut piece, low, middle)? {
                 Some(entry) => before(&entry)?,
                 None => false,
             };
-            if is_before { low = middle + 1 } else { high = middle }
+            if is_before {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+            middle = low + (high - low) / 2;
         }
         Ok(low)
+    }
+
+    /// The unit at an offset, read with those before it down to `low`, which are likely to be asked for next.
+    fn entry_of(
+        &self,
+        piece: &mut Piece,
+        low: i64,
+        queue_offset: i64,
+    ) -> Result<Option<QueueEntry>, StoreError> {
+        if let Some(entry) = piece.entry(queue_offset) {
+            return Ok(Some(entry));
+        }
+        piece.first = low.max(queue_offset - PIECE_UNITS + 1);
+        piece.units.clear();
+        let count = usize::try_from(queue_offset - piece.first + 1).unwrap_or(1);
+        self.look(Reads::Wait, &mut piece.units, piece.first, count)?;
+        match piece.entry(queue_offset) {
+            None => self.entry(queue_offset),
+            found => Ok(found),
+        }
     }
 
     /// Writes to the files what they lack.
@@ -298,6 +343,23 @@ impl ConsumeQueue {
             self.lock().synced = to;
         }
         Ok(())
+    }
+
+    /// Before a sync of everything: which units it will bring to the disk. One of the next two must follow.
+    pub(super) fn before_sync(&self) -> i64 {
+        self.files.names_are_safe(true);
+        self.lock().written
+    }
+
+    /// The disk has the units before `to`.
+    pub(super) fn synced(&self, to: i64) {
+        let mut tail = self.lock();
+        tail.synced = tail.synced.max(to.min(tail.written));
+    }
+
+    /// What the disk has is as it was.
+    pub(super) fn not_synced(&self) {
+        self.files.names_are_safe(false);
     }
 
     /// If everything is on disk, frees the memory for the newest units, closes the files, and forgets that the flush

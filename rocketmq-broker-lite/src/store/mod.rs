@@ -46,6 +46,8 @@ mod tail;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -476,6 +478,12 @@ impl Inner {
             return Err(StoreError::Damaged { path: self.dir.root.join("consumequeue"), what });
         }
         checkpoint::clear_abort(&*self.dir.fs, &self.dir.root)
+    }
+
+    /// See [`FsLock::sync_all`].
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_ref().map_or(Err(ErrorKind::Unsupported.into()), |lock| lock.sync_all(dir))
     }
 
     fn unlock(&self) {

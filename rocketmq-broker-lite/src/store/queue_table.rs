@@ -1,6 +1,6 @@
 //! All consume queues of a store, by topic and number.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +13,13 @@ use super::dir::StoreDir;
 use super::fs::Fs;
 use super::segment::FileQueue;
 use super::set_aside::set_aside;
+
+/// From here on it is quicker to sync the whole file system than one queue after the other.
+const MANY_QUEUES: usize = 64;
+
+/// Waits until the disk has all files below a directory, and their names; [`ErrorKind::Unsupported`] where that cannot be
+/// done at once.
+pub(super) type SyncAll<'a> = dyn Fn(&Path) -> io::Result<()> + 'a;
 
 /// The consume queues of one directory.
 pub(super) struct QueueTable {
@@ -119,26 +126,60 @@ impl QueueTable {
     }
 
     /// Writes what the files lack, and waits for the disk where a queue has at least `least_bytes` that it may lack. A
-    /// queue that fails keeps its units and holds up no other.
+    /// queue that fails keeps its units and holds up no other. Very many queues are synced together, by `sync_all`, if it
+    /// can do so.
     ///
     /// # Errors
     /// The first failure: a file cannot be written or synced.
-    pub(super) fn flush(&self, least_bytes: i64) -> Result<(), StoreError> {
+    pub(super) fn flush(&self, least_bytes: i64, sync_all: &SyncAll<'_>) -> Result<(), StoreError> {
         let mut queues = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut failed = Ok(());
-        queues.retain(|queue| {
-            let flushed = queue.write_out().and_then(|()| match queue.unsynced_bytes() >= least_bytes {
-                true => queue.sync(),
-                false => Ok(()),
-            });
-            queue.close_files();
-            if flushed.is_err() && failed.is_ok() {
-                failed = flushed;
+        let mut first_failure = Ok(());
+        let mut note = |result: Result<(), StoreError>| {
+            let is_ok = result.is_ok();
+            if first_failure.is_ok() {
+                first_failure = result;
             }
-            !queue.rest()
-        });
+            is_ok
+        };
+        let mut due = Vec::new();
+        for queue in &queues {
+            let written = queue.write_out();
+            queue.close_files();
+            if note(written) && queue.unsynced_bytes() >= least_bytes {
+                due.push(queue);
+            }
+        }
+        if due.len() < MANY_QUEUES || !self.sync_together(&due, sync_all, &mut note) {
+            for queue in due {
+                note(queue.sync());
+                queue.close_files();
+            }
+        }
+        queues.retain(|queue| !queue.rest());
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
-        failed
+        first_failure
+    }
+
+    /// False if that is not possible here.
+    fn sync_together(
+        &self,
+        due: &[&Arc<ConsumeQueue>],
+        sync_all: &SyncAll<'_>,
+        note: &mut dyn FnMut(Result<(), StoreError>) -> bool,
+    ) -> bool {
+        let ends: Vec<_> = due.iter().map(|queue| queue.before_sync()).collect();
+        let synced = sync_all(&self.dir);
+        let is_possible =
+            synced.as_ref().map_or_else(|error| error.kind() != ErrorKind::Unsupported, |()| true);
+        if synced.is_ok() {
+            due.iter().zip(ends).for_each(|(queue, end)| queue.synced(end));
+        } else {
+            due.iter().for_each(|queue| queue.not_synced());
+        }
+        if is_possible {
+            note(synced.map_err(StoreError::io("sync", &self.dir)));
+        }
+        is_possible
     }
 
     /// Puts a new queue into its place, unless another caller was faster.

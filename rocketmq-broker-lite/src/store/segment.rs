@@ -275,6 +275,11 @@ impl FileQueue {
         Ok(())
     }
 
+    /// Says that all names made so far are on disk, or that they may not be.
+    pub(super) fn names_are_safe(&self, safe: bool) {
+        self.names_at_risk.store(!safe, Ordering::Release);
+    }
+
     /// Makes everything from `offset` on a hole: later files go, the one there is emptied from there on. Waits until the
     /// disk has it so: what was cut off must not come back behind what is written next.
     ///
