@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::real::repository;
+use crate::real::{is_java_required, repository, say_skipped};
 
 /// How long one program may take, its JVM's start included.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -31,10 +31,7 @@ impl Java {
             Err(error) => error.to_string(),
         };
         let why = why.trim().lines().last().unwrap_or("no reason given").to_owned();
-        assert!(
-            std::env::var("REQUIRE_JAVA").as_deref() != Ok("1"),
-            "REQUIRE_JAVA=1, but the Java client {version} cannot be run: {why}"
-        );
+        assert!(!is_java_required(), "REQUIRE_JAVA=1, but the Java client {version} cannot be run: {why}");
         say_skipped(&format!("the Java client {version} cannot be run: {why}"));
         None
     }
@@ -95,11 +92,4 @@ impl Java {
 #[must_use]
 pub fn md5_of(body: &[u8]) -> String {
     format!("{:x}", md5::compute(body))
-}
-
-/// Says so where it is seen also when the test passes: the test runner keeps what `println!` prints to itself.
-fn say_skipped(why: &str) {
-    use std::io::Write;
-    // Nobody reads it: then nobody misses it.
-    let _ = writeln!(std::io::stderr().lock(), "skipped: {why}");
 }

@@ -1,8 +1,10 @@
-//! kill -9 of the broker under load, and a new start on the same store: every acknowledged message is consumed.
+//! kill -9 of the broker under load, and a new start on the same store: every acknowledged message is consumed, no queue offset
+//! is given twice, and none is left out. `KILLS=100 cargo test --release -p tests --test recovery -- --nocapture` kills a hundred
+//! times in each flush mode.
 
 #![allow(clippy::unwrap_used, reason = "all of this file is a test")]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,16 +13,18 @@ use std::time::Duration;
 use rocketmq_broker_lite::{NameServer, NamesrvConfig};
 use rocketmq_client::{
     ConsumeFromWhere, DefaultMQProducer, DefaultMQPushConsumer, DefaultMQPushConsumerBuilder, Message,
-    SendRequest, SendStatus,
+    MessageExt, SendRequest, SendStatus,
 };
 use tests::{BrokerProcess, Collector, eventually, unique};
 
-/// How often the broker is killed.
+/// How often the broker is killed; `KILLS` says otherwise.
 const KILLS: usize = 3;
+/// So small that every cycle begins new files.
+const SMALL_FILES: &str = "mappedFileSizeCommitLog=262144\nmappedFileSizeConsumeQueue=2000";
 const TASKS: usize = 8;
 
 async fn broker(store: &Path, namesrv: &NameServer, flush: &str) -> BrokerProcess {
-    let properties = format!("flushDiskType={flush}\nflushConsumerOffsetInterval=100");
+    let properties = format!("flushDiskType={flush}\nflushConsumerOffsetInterval=100\n{SMALL_FILES}");
     let program = env!("CARGO_BIN_EXE_test-mqbroker");
     BrokerProcess::start(program, store, &namesrv.addr().to_string(), &properties).await
 }
@@ -89,7 +93,8 @@ async fn killed_under_load(flush: &str) {
     let member =
         consumer(&namesrv, &unique("g")).subscribe(&topic, "*").consume_concurrently(inbox.listener());
     let member = member.start().await.unwrap();
-    for kill in 1..=KILLS {
+    let kills = std::env::var("KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    for kill in 1..=kills {
         let (before, consumed) = (sent.load(Ordering::SeqCst), inbox.count());
         eventually("messages are sent and consumed", || {
             sent.load(Ordering::SeqCst) >= before + 1000 && inbox.count() > consumed
@@ -113,6 +118,26 @@ async fn killed_under_load(flush: &str) {
     namesrv.shutdown().await;
 }
 
+/// Which message each queue has at each offset.
+#[derive(Default)]
+struct Offsets(BTreeMap<i32, BTreeMap<i64, String>>);
+
+impl Offsets {
+    fn take(&mut self, message: &MessageExt) {
+        let (queue_id, offset, id) =
+            (message.queue_id(), message.queue_offset(), message.offset_msg_id().to_string());
+        let known = self.0.entry(queue_id).or_default().insert(offset, id.clone());
+        assert!(known.is_none_or(|known| known == id), "offset {offset} of queue {queue_id} was given twice");
+    }
+
+    fn are_without_gaps(&self) -> bool {
+        let is_whole = |queue: &BTreeMap<i64, String>| {
+            queue.last_key_value().is_none_or(|(last, _)| *last + 1 == queue.len() as i64)
+        };
+        self.0.values().all(is_whole)
+    }
+}
+
 /// The member that was there all the time, and one that comes after it all, both get everything.
 async fn check_complete(
     namesrv: &NameServer,
@@ -126,13 +151,14 @@ async fn check_complete(
         consumer(namesrv, &unique("g")).subscribe(topic, "*").consume_concurrently(late.listener());
     let newcomer = newcomer.start().await.unwrap();
     for (who, inbox) in [("a consumer started after it all", &mut late), ("the consumer", &mut steady)] {
-        let mut missing = acknowledged.clone();
+        let (mut missing, mut offsets) = (acknowledged.clone(), Offsets::default());
         let messages = inbox
             .until(&format!("{who} to get all {} acknowledged messages", acknowledged.len()), |messages| {
                 if let Some(message) = messages.last() {
                     missing.remove(std::str::from_utf8(message.body()).unwrap());
+                    offsets.take(message);
                 }
-                missing.is_empty()
+                missing.is_empty() && offsets.are_without_gaps()
             })
             .await;
         let distinct: HashSet<_> = messages.iter().map(rocketmq_client::MessageExt::offset_msg_id).collect();

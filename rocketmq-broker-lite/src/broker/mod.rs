@@ -85,7 +85,7 @@ impl Broker {
     }
 
     /// How many bytes it holds on behalf of its clients: answers that wait to be written, held pulls, and large requests
-    /// that are being read. 256 MiB is the limit.
+    /// that are being read. [`BrokerConfig::max_held_bytes`] is the limit.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.context.memory.used_bytes()

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rocketmq_protocol::ByteString;
-use rocketmq_protocol::remoting::{ConnectionConfig, Listener, ListenerConfig};
+use rocketmq_protocol::remoting::{Budget, ConnectionConfig, Listener, ListenerConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -192,6 +192,8 @@ fn limits(config: &BrokerConfig) -> ListenerConfig {
     ListenerConfig {
         connection: ConnectionConfig {
             max_frame_bytes: config.max_frame_bytes,
+            outbound_limit_bytes: config.max_held_bytes_per_connection,
+            budget: Budget::new(config.max_held_bytes),
             idle_timeout: config.server_channel_max_idle_time,
             ..ListenerConfig::default().connection
         },

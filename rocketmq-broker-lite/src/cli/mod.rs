@@ -43,7 +43,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
-/// Raises the number of open files to what the system allows, as the JVM does: a queue that is in use holds one.
+/// Raises the number of open files to what the system allows, as the JVM does: each connection holds one.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);

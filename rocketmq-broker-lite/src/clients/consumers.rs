@@ -10,6 +10,8 @@ use rocketmq_protocol::body::heartbeat::{ConsumerData, MessageModel};
 use rocketmq_protocol::body::subscription::SubscriptionData;
 use rocketmq_protocol::code::LanguageCode;
 
+use super::memberships::Memberships;
+
 /// A client that is silent for longer is taken for dead.
 pub(crate) const CLIENT_EXPIRY_MS: i64 = 120_000;
 
@@ -45,6 +47,7 @@ pub(crate) enum Subscription {
 /// The groups that are online. `C` is a connection.
 pub(crate) struct ConsumerManager<C> {
     groups: DashMap<ByteString, Group<C>>,
+    memberships: Memberships<C>,
 }
 
 struct Group<C> {
@@ -53,16 +56,18 @@ struct Group<C> {
     subscriptions: HashMap<String, Arc<SubscriptionData>>,
 }
 
-impl<C> Default for ConsumerManager<C> {
+impl<C: Eq + Hash> Default for ConsumerManager<C> {
     fn default() -> Self {
-        Self { groups: DashMap::new() }
+        Self { groups: DashMap::new(), memberships: Memberships::default() }
     }
 }
 
 impl<C: Clone + Eq + Hash> ConsumerManager<C> {
     /// Takes in a heartbeat; true if the group has changed by it: a new member, or other topics.
     pub(crate) fn heartbeat(&self, consumer: ConsumerData, connection: &C, client: ClientInfo) -> bool {
-        let mut group = self.groups.entry(consumer.group_name.into()).or_insert_with(|| Group {
+        let name = ByteString::from(consumer.group_name);
+        self.memberships.join(connection, &name);
+        let mut group = self.groups.entry(name).or_insert_with(|| Group {
             message_model: consumer.message_model,
             members: HashMap::new(),
             subscriptions: HashMap::new(),
@@ -94,22 +99,23 @@ impl<C: Clone + Eq + Hash> ConsumerManager<C> {
 
     /// A member leaves.
     pub(crate) fn leave(&self, group: &str, connection: &C) {
-        if let Some(mut group) = self.groups.get_mut(group) {
-            group.members.remove(connection);
-        }
-        self.groups.remove_if(group, |_, group| group.members.is_empty());
+        self.memberships.leave(connection, group);
+        self.remove(group, connection);
     }
 
     /// A connection has ended; returns the groups that it was a member of.
     pub(crate) fn disconnected(&self, connection: &C) -> Vec<ByteString> {
-        let mut left = Vec::new();
-        self.groups.retain(|name, group| {
-            if group.members.remove(connection).is_some() {
-                left.push(name.clone());
-            }
-            !group.members.is_empty()
-        });
+        let mut left = self.memberships.end(connection);
+        left.retain(|group| self.remove(group, connection));
         left
+    }
+
+    /// False if it was no member.
+    fn remove(&self, group: &str, connection: &C) -> bool {
+        let removed =
+            self.groups.get_mut(group).is_some_and(|mut it| it.members.remove(connection).is_some());
+        self.groups.remove_if(group, |_, group| group.members.is_empty());
+        removed
     }
 
     /// Drops the members that have been silent for too long; returns them with their groups.
@@ -125,6 +131,7 @@ impl<C: Clone + Eq + Hash> ConsumerManager<C> {
             });
             !group.members.is_empty()
         });
+        expired.iter().for_each(|(group, connection)| self.memberships.leave(connection, group));
         expired
     }
 }
@@ -153,6 +160,7 @@ impl<C> Group<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::{assert_linear, cpu_time};
 
     fn client(id: &str, last_seen_ms: i64) -> ClientInfo {
         ClientInfo { client_id: id.into(), language: LanguageCode::Java, version: 409, last_seen_ms }
@@ -222,5 +230,17 @@ mod tests {
         }
         assert_eq!(groups.client_ids("g"), ["a"]);
         assert_eq!(groups.connections("g").len(), 2);
+    }
+
+    #[test]
+    fn the_cost_of_a_disconnect_does_not_grow_with_the_number_of_groups() {
+        assert_linear(1_000, 10_000, |count| {
+            let groups = ConsumerManager::default();
+            let group = |number| ConsumerData { group_name: format!("g{number}"), ..ConsumerData::default() };
+            for number in 0..count {
+                groups.heartbeat(group(number), &number, client("c", 0));
+            }
+            cpu_time(|| (0..count).for_each(|number| assert_eq!(groups.disconnected(&number).len(), 1)))
+        });
     }
 }

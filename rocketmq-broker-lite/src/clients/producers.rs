@@ -7,54 +7,61 @@ use dashmap::DashMap;
 use rocketmq_protocol::ByteString;
 
 use super::consumers::{CLIENT_EXPIRY_MS, ClientInfo};
+use super::memberships::Memberships;
 
 /// The producer groups that are online. `C` is a connection.
 pub(crate) struct ProducerManager<C> {
     groups: DashMap<ByteString, HashMap<C, ClientInfo>>,
+    memberships: Memberships<C>,
 }
 
-impl<C> Default for ProducerManager<C> {
+impl<C: Eq + Hash> Default for ProducerManager<C> {
     fn default() -> Self {
-        Self { groups: DashMap::new() }
+        Self { groups: DashMap::new(), memberships: Memberships::default() }
     }
 }
 
 impl<C: Clone + Eq + Hash> ProducerManager<C> {
     /// A member lives.
     pub(crate) fn heartbeat(&self, group: String, connection: &C, client: ClientInfo) {
-        self.groups.entry(group.into()).or_default().insert(connection.clone(), client);
+        let group = ByteString::from(group);
+        self.memberships.join(connection, &group);
+        self.groups.entry(group).or_default().insert(connection.clone(), client);
     }
 
     /// A member leaves.
     pub(crate) fn leave(&self, group: &str, connection: &C) {
+        self.memberships.leave(connection, group);
+        self.remove(group, connection);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn disconnected(&self, connection: &C) {
+        self.memberships.end(connection).iter().for_each(|group| self.remove(group, connection));
+    }
+
+    fn remove(&self, group: &str, connection: &C) {
         if let Some(mut members) = self.groups.get_mut(group) {
             members.remove(connection);
         }
         self.groups.remove_if(group, |_, members| members.is_empty());
     }
 
-    /// A connection has ended.
-    pub(crate) fn disconnected(&self, connection: &C) {
-        self.groups.retain(|_, members| {
-            members.remove(connection);
-            !members.is_empty()
-        });
-    }
-
     /// Drops the members that have been silent for too long; returns them.
     pub(crate) fn expire(&self, now_ms: i64) -> Vec<C> {
         let mut expired = Vec::new();
-        self.groups.retain(|_, members| {
+        self.groups.retain(|group, members| {
             members.retain(|connection, member| {
                 let alive = now_ms - member.last_seen_ms <= CLIENT_EXPIRY_MS;
                 if !alive {
-                    expired.push(connection.clone());
+                    expired.push((group.clone(), connection.clone()));
                 }
                 alive
             });
             !members.is_empty()
         });
-        expired
+        expired.iter().for_each(|(group, connection)| self.memberships.leave(connection, group));
+        expired.into_iter().map(|(_, connection)| connection).collect()
     }
 
     /// How many members a group has.

@@ -61,6 +61,12 @@ pub struct BrokerConfig {
     pub server_channel_max_idle_time: Duration,
     /// How many connections there may be. Default 10,000. Java has no limit: `maxConnections` is ours.
     pub max_connections: usize,
+    /// How many bytes are held on behalf of one client: answers that wait to be written, and held pulls. Over it its pulls are
+    /// answered 2 (busy) and its requests wait. Default 16 MiB, from 64 KiB. `maxHeldBytesPerConnection` is ours.
+    pub max_held_bytes_per_connection: usize,
+    /// How many bytes are held on behalf of all clients, large frames that are being read included. Once it is full, only
+    /// clients that hold less than their share are served. Default 256 MiB, from 1 MiB. `maxHeldBytes` is ours.
+    pub max_held_bytes: usize,
     /// The longest frame in bytes. Default 16 MiB, from 64 KiB to 1 GiB. Java: the system property
     /// `com.rocketmq.remoting.frameMaxLength`; as a property of the file, `maxFrameBytes` is ours.
     pub max_frame_bytes: usize,
@@ -154,6 +160,8 @@ settings! { BrokerConfig {
     "listenPort" => listen_port: Whole(0..=65_535),
     "serverChannelMaxIdleTimeSeconds" => server_channel_max_idle_time: Seconds(1..=86_400),
     "maxConnections" => max_connections: Whole(1..=1_000_000),
+    "maxHeldBytesPerConnection" => max_held_bytes_per_connection: Whole(65_536..=JAVA_INT_MAX),
+    "maxHeldBytes" => max_held_bytes: Whole(1_048_576..=1_099_511_627_776),
     "maxFrameBytes" => max_frame_bytes: Whole(65_536..=1_073_741_824),
     "brokerPermission" => broker_permission: Whole(0..=7),
     "defaultTopicQueueNums" => default_topic_queue_nums: Whole(1..=65_536),
@@ -201,6 +209,8 @@ impl Default for BrokerConfig {
             listen_port: 0,
             server_channel_max_idle_time: Duration::from_secs(120),
             max_connections: 10_000,
+            max_held_bytes_per_connection: 16 << 20,
+            max_held_bytes: 256 << 20,
             max_frame_bytes: rocketmq_protocol::frame::MAX_FRAME_BYTES,
             broker_permission: 6,
             default_topic_queue_nums: 8,

@@ -167,11 +167,15 @@ impl Sinks<'_> {
     fn deliver(&self, entry: &QueueEntry) -> Result<(), StoreError> {
         let bytes = match self.store.message_at(entry.physical_offset) {
             Ok(bytes) => bytes,
-            Err(StoreError::NotFound(_)) => return Ok(()),
+            Err(error @ StoreError::NotFound(_)) => {
+                tracing::error!(?entry, %error, "a delayed message is lost");
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         let delivered = match Record::parse(&bytes) {
-            Ok(record) => self.deliver_record(&record),
+            Ok(record) if is_of(&record, entry) => self.deliver_record(&record),
+            Ok(_) => Err(Undeliverable::Never("another message lies in its place".to_owned())),
             Err(error) => Err(Undeliverable::Never(error.to_string())),
         };
         match delivered {
@@ -223,6 +227,11 @@ enum Undeliverable {
     Yet(StoreError),
     /// Trying again would not help.
     Never(String),
+}
+
+/// Whether a unit points to the record that it was made for.
+fn is_of(record: &Record<'_>, entry: &QueueEntry) -> bool {
+    record.queue_offset == entry.queue_offset && record.topic == SCHEDULE_TOPIC.as_bytes()
 }
 
 /// The topic and the queue that a delayed message belongs to.

@@ -125,6 +125,16 @@ impl<T> HeldPulls<T> {
         taken
     }
 
+    /// The pulls of a queue for which `wanted` is true.
+    pub(crate) fn take_of(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        wanted: impl Fn(&HeldPull<T>) -> bool,
+    ) -> Vec<HeldPull<T>> {
+        self.take(topic, queue_id, wanted)
+    }
+
     /// The queues in which pulls are held.
     pub(crate) fn queues(&self) -> Vec<(ByteString, i32)> {
         let of_topic = |topic: &ByteString, queues: &HashMap<i32, Vec<HeldPull<T>>>| {

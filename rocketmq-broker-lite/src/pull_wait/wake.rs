@@ -3,10 +3,12 @@
 //! Storing a message only moves the pulls that wait for it to a list, from where a task of its own answers them, oldest
 //! first. So a producer does not pay for its consumers, and messages that come together are pulled together.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dashmap::{DashMap, Entry};
+use rocketmq_protocol::ByteString;
 use rocketmq_protocol::remoting::{Connection, Reserved, Responder};
 use tokio::sync::Notify;
 
@@ -36,6 +38,8 @@ pub(crate) enum NotHeld {
 #[derive(Default)]
 pub(crate) struct PullHold {
     held: HeldPulls<Ticket>,
+    /// Where each connection's pulls are held, and how many in each queue.
+    places: DashMap<Connection, HashMap<(ByteString, i32), usize>>,
     woken: Mutex<VecDeque<HeldPull<Ticket>>>,
     wake: Notify,
     closing: AtomicBool,
@@ -51,12 +55,21 @@ impl PullHold {
             return Err(NotHeld::Closing(Box::new(pull)));
         }
         let (topic, queue_id) = (Arc::clone(&pull.ticket.plan.topic), pull.ticket.plan.queue_id);
-        self.held.hold(&topic.name, queue_id, pull).map_err(|pull| NotHeld::Full(Box::new(pull)))?;
+        // Before it can be woken, which takes its place away.
+        let connection = pull.ticket.responder.connection().clone();
+        self.add_place(&connection, &topic.name, queue_id);
+        if let Err(pull) = self.held.hold(&topic.name, queue_id, pull) {
+            self.take_place(&pull);
+            return Err(NotHeld::Full(Box::new(pull)));
+        }
         // A message, or the shutdown, may have come between the look at the queue and the line above.
         let max_offset = store.max_offset(&topic.name, queue_id);
         self.wake_up(self.held.take_ready(&topic.name, queue_id, max_offset));
         if self.closing.load(Ordering::SeqCst) {
             self.wake_up(self.held.take_where(|_| true));
+        }
+        if connection.is_closed() {
+            self.disconnected(&connection);
         }
         Ok(())
     }
@@ -82,8 +95,11 @@ impl PullHold {
 
     /// Forgets the pulls of a connection that has ended.
     pub(crate) fn disconnected(&self, connection: &Connection) {
-        if self.held.count() > 0 {
-            drop(self.held.take_where(|pull| pull.ticket.responder.connection() == connection));
+        let Some((_, places)) = self.places.remove(connection) else { return };
+        for (topic, queue_id) in places.into_keys() {
+            drop(
+                self.held.take_of(&topic, queue_id, |pull| pull.ticket.responder.connection() == connection),
+            );
         }
     }
 
@@ -111,8 +127,29 @@ impl PullHold {
         woken.drain(..count).collect()
     }
 
+    fn add_place(&self, connection: &Connection, topic: &ByteString, queue_id: i32) {
+        let mut places = self.places.entry(connection.clone()).or_default();
+        *places.entry((topic.clone(), queue_id)).or_default() += 1;
+    }
+
+    fn take_place(&self, pull: &HeldPull<Ticket>) {
+        let Ticket { plan, responder, .. } = &pull.ticket;
+        let Entry::Occupied(mut places) = self.places.entry(responder.connection().clone()) else { return };
+        let place = (plan.topic.name.clone(), plan.queue_id);
+        if let Some(count) = places.get_mut().get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                places.get_mut().remove(&place);
+            }
+        }
+        if places.get().is_empty() {
+            places.remove();
+        }
+    }
+
     fn wake_up(&self, pulls: Vec<HeldPull<Ticket>>) {
         if !pulls.is_empty() {
+            pulls.iter().for_each(|pull| self.take_place(pull));
             self.woken.lock().unwrap_or_else(PoisonError::into_inner).extend(pulls);
             self.wake.notify_one();
         }

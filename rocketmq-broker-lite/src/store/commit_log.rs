@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rocketmq_protocol::message::record::{BLANK_BYTES, MAGIC_BLANK};
 
 use super::StoreError;
+use super::ahead::Ahead;
 use super::append::NextOffsets;
 use super::dir::StoreDir;
 use super::fs::Reads;
@@ -18,7 +19,9 @@ use super::tail::Tail;
 
 /// So much is written as zeros ahead of the records where every message waits for the disk. A sync then finds blocks
 /// that the file system knows already, and need not wait for its journal too.
-const ZERO_AHEAD_BYTES: i64 = 1 << 20;
+const ZERO_AHEAD_BYTES: i64 = 2 << 20;
+/// Zeros are written in pieces of this size.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The log's files and the places in them.
 pub(super) struct CommitLog {
@@ -31,6 +34,11 @@ pub(super) struct CommitLog {
     last_timestamp: AtomicI64,
     flushed_timestamp: AtomicI64,
     zeroes_ahead: bool,
+    /// Everything in the present file up to this place was written, if only as zeros. Changed under `zeroing`.
+    zeroed: AtomicI64,
+    /// Held while zeros are written: nobody writes records behind `zeroed`.
+    zeroing: Mutex<()>,
+    ahead: Ahead,
     tail: Tail,
 }
 
@@ -41,8 +49,8 @@ pub(super) struct Writer {
     end: i64,
     /// The file there.
     segment: Option<Arc<Segment>>,
-    /// The file was written as zeros up to this place.
-    zeroed: i64,
+    /// The next file was asked for.
+    wants_next: bool,
     /// What each queue's next message gets.
     pub(super) next_offsets: NextOffsets,
     /// Nothing is taken any more.
@@ -70,13 +78,16 @@ impl CommitLog {
         zeroes_ahead: bool,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            files: FileQueue::load(store, dir, file_size, torn_from)?,
+            files: FileQueue::load(store, dir, file_size, torn_from, false)?,
             writer: Mutex::new(Writer::default()),
             published: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
             last_timestamp: AtomicI64::new(0),
             flushed_timestamp: AtomicI64::new(0),
             zeroes_ahead,
+            zeroed: AtomicI64::new(0),
+            zeroing: Mutex::default(),
+            ahead: Ahead::default(),
             tail: Tail::default(),
         })
     }
@@ -109,6 +120,11 @@ impl CommitLog {
     /// The bytes of one file.
     pub(super) fn file_size(&self) -> i64 {
         self.files.size()
+    }
+
+    /// Who makes ready what [`prepare`](Self::prepare) does.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// Its newest bytes.
@@ -151,13 +167,17 @@ impl CommitLog {
             writer.end = file_end;
             writer.segment = None;
         } else {
-            self.zero_ahead(writer, &segment, end)?;
+            self.zero_up_to(&segment, end)?;
             segment.write_parts(records, at)?;
             writer.end = end;
         }
         if len > 0 {
             self.last_timestamp.store(timestamp, Ordering::Release);
             self.published.store(end, Ordering::Release);
+        }
+        if !ends_file {
+            // What is published says what is needed.
+            self.look_ahead(writer, end - segment.start);
         }
         Ok(())
     }
@@ -168,17 +188,70 @@ impl CommitLog {
             return Ok(Arc::clone(segment));
         }
         let segment = self.files.find_or_create(writer.end)?;
-        writer.zeroed = writer.end;
+        self.forget_zeros(writer.end);
+        writer.wants_next = false;
         writer.segment = Some(Arc::clone(&segment));
         Ok(segment)
     }
 
-    fn zero_ahead(&self, writer: &mut Writer, segment: &Segment, end: i64) -> Result<(), StoreError> {
-        if self.zeroes_ahead && end > writer.zeroed {
-            let limit = (end + ZERO_AHEAD_BYTES).min(segment.start + self.file_size());
-            let zeros = vec![0; usize::try_from(limit - end).unwrap_or_default()];
-            segment.write(&zeros, (end - segment.start).cast_unsigned())?;
-            writer.zeroed = limit;
+    /// Sees to it that records up to `end` fall on zeros. Mostly they do already.
+    fn zero_up_to(&self, segment: &Segment, end: i64) -> Result<(), StoreError> {
+        if !self.zeroes_ahead || end <= self.zeroed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let zeroing = self.zeroing.lock().unwrap_or_else(PoisonError::into_inner);
+        if end > self.zeroed.load(Ordering::Acquire) {
+            self.zero_on(&zeroing, segment, end)?;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros behind those that there are, some way beyond `end`.
+    fn zero_on(&self, _zeroing: &MutexGuard<'_, ()>, segment: &Segment, end: i64) -> Result<(), StoreError> {
+        let mut at = self.zeroed.load(Ordering::Acquire).max(segment.start);
+        let limit = (end + ZERO_AHEAD_BYTES).min(segment.start + self.file_size());
+        while at < limit {
+            let piece = usize::try_from(limit - at).unwrap_or_default().min(ZEROS.len());
+            segment.write(&ZEROS[..piece], (at - segment.start).cast_unsigned())?;
+            at += i64::try_from(piece).unwrap_or_default();
+        }
+        self.zeroed.store(limit, Ordering::Release);
+        Ok(())
+    }
+
+    fn forget_zeros(&self, end: i64) {
+        let _zeroing = self.zeroing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.zeroed.store(end, Ordering::Release);
+    }
+
+    /// Asks for what will soon be needed.
+    fn look_ahead(&self, writer: &mut Writer, used: i64) {
+        let wants_next = !writer.wants_next && used >= self.file_size() / 2;
+        let zeros_left = self.zeroed.load(Ordering::Acquire) - writer.end;
+        if wants_next || (self.zeroes_ahead && zeros_left < ZERO_AHEAD_BYTES / 2) {
+            writer.wants_next |= wants_next;
+            self.ahead.want();
+        }
+    }
+
+    /// Makes the next file if the present one is half full, and writes zeros ahead. Both survive a loss of power once the
+    /// log is synced up to what lies before them.
+    ///
+    /// # Errors
+    /// A file cannot be made or written.
+    pub(super) fn prepare(&self) -> Result<(), StoreError> {
+        let end = self.max_offset();
+        let Some(segment) = self.files.find(end) else { return Ok(()) };
+        if self.zeroes_ahead {
+            let zeroing = self.zeroing.lock().unwrap_or_else(PoisonError::into_inner);
+            let zeroed = self.zeroed.load(Ordering::Acquire);
+            // Before the first record, and once another file is the present one, there is nothing to go on from.
+            if zeroed >= end && zeroed < segment.start + self.file_size() {
+                self.zero_on(&zeroing, &segment, end)?;
+            }
+        }
+        if end - segment.start >= self.file_size() / 2 {
+            self.files.prepare(segment.start + self.file_size())?;
         }
         Ok(())
     }
@@ -190,7 +263,7 @@ impl CommitLog {
     /// The file cannot be cut. Nothing may be appended after that.
     pub(super) fn take_back(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let Some(segment) = &writer.segment else { return Ok(()) };
-        writer.zeroed = writer.end;
+        self.forget_zeros(writer.end);
         segment.empty_from((writer.end - segment.start).cast_unsigned(), self.files.size().cast_unsigned())
     }
 

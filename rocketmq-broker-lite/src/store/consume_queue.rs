@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocketmq_protocol::ByteString;
+use rocketmq_protocol::message::record::Record;
 
 use super::StoreError;
 use super::fs::Reads;
@@ -24,8 +25,12 @@ const UNIT: i64 = 20;
 const TAIL_BYTES: usize = 32 << 10;
 /// As many bytes of units are kept that cannot be written. Then messages for this queue are refused.
 const STUCK_TAIL_BYTES: usize = 1 << 20;
+/// As many units are read at once where one is looked for.
+const PIECE_UNITS: i64 = 200;
 /// How many blank units are written together.
 const BLANKS_AT_ONCE: usize = 1024;
+/// How the names of multi-dispatch queues begin.
+const MULTI_DISPATCH_PREFIX: &str = "%LMQ%";
 const BLANK: QueueEntry = QueueEntry { queue_offset: 0, physical_offset: 0, size: i32::MAX, tags_code: 0 };
 
 /// One unit of a consume queue.
@@ -79,6 +84,19 @@ impl QueueEntry {
     }
 }
 
+/// What lies behind the units that [`ConsumeQueue::cut`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// A hole, or the end of the files.
+    Nothing,
+    /// The unit of a later record.
+    Later,
+    /// A unit that claims to be of a later record, which the log does not have.
+    Untrue,
+    /// What no end of the broker leaves there.
+    Damaged,
+}
+
 /// One topic's queue.
 pub(super) struct ConsumeQueue {
     /// The topic.
@@ -108,6 +126,20 @@ struct Tail {
     is_stuck: bool,
 }
 
+/// Neighbouring units.
+#[derive(Default)]
+struct Piece {
+    first: i64,
+    units: Vec<u8>,
+}
+
+impl Piece {
+    fn entry(&self, queue_offset: i64) -> Option<QueueEntry> {
+        let at = usize::try_from(queue_offset.checked_sub(self.first)?).ok()?.checked_mul(UNIT_BYTES)?;
+        QueueEntry::decode_all(queue_offset, self.units.get(at..at + UNIT_BYTES)?).next()
+    }
+}
+
 impl ConsumeQueue {
     /// A queue over files; [`cut`](Self::cut) finds out what they hold.
     pub(super) fn new(topic: ByteString, queue_id: i32, files: FileQueue) -> Self {
@@ -135,6 +167,14 @@ impl ConsumeQueue {
         self.max() == 0
     }
 
+    /// Whether a record is the message of that offset here. The queues of Java's multi-dispatch hold messages of others.
+    pub(super) fn owns(&self, record: &Record<'_>, queue_offset: i64) -> bool {
+        let is_here = record.queue_id == self.queue_id
+            && record.queue_offset == queue_offset
+            && record.topic == self.topic.as_bytes();
+        is_here || self.topic.starts_with(MULTI_DISPATCH_PREFIX)
+    }
+
     /// How many units one file holds.
     pub(super) fn units_per_file(&self) -> i64 {
         self.files.size() / UNIT
@@ -151,6 +191,8 @@ impl ConsumeQueue {
                 Ok(()) => {
                     tail.bytes.clear();
                     tail.first = tail.written;
+                    // However many queues are busy, and however long the flush thread waits for the disk.
+                    self.files.close_handles();
                 }
                 // The flush thread tries again, and says so.
                 Err(_) => tail.is_stuck = true,
@@ -227,15 +269,42 @@ impl ConsumeQueue {
         mut before: impl FnMut(&QueueEntry) -> Result<bool, StoreError>,
     ) -> Result<i64, StoreError> {
         let (mut low, mut high) = (from, to.max(from));
+        let mut piece = Piece::default();
+        // Most queues are short, however long their files are: one read tells.
+        let mut middle = low + ((high - low) / 2).min(PIECE_UNITS - 1);
         while low < high {
-            let middle = low + (high - low) / 2;
-            let is_before = match self.entry(middle)? {
+            let is_before = match self.entry_of(&mut piece, low, middle)? {
                 Some(entry) => before(&entry)?,
                 None => false,
             };
-            if is_before { low = middle + 1 } else { high = middle }
+            if is_before {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+            middle = low + (high - low) / 2;
         }
         Ok(low)
+    }
+
+    /// The unit at an offset, read with those before it down to `low`, which are likely to be asked for next.
+    fn entry_of(
+        &self,
+        piece: &mut Piece,
+        low: i64,
+        queue_offset: i64,
+    ) -> Result<Option<QueueEntry>, StoreError> {
+        if let Some(entry) = piece.entry(queue_offset) {
+            return Ok(Some(entry));
+        }
+        piece.first = low.max(queue_offset - PIECE_UNITS + 1);
+        piece.units.clear();
+        let count = usize::try_from(queue_offset - piece.first + 1).unwrap_or(1);
+        self.look(Reads::Wait, &mut piece.units, piece.first, count)?;
+        match piece.entry(queue_offset) {
+            None => self.entry(queue_offset),
+            found => Ok(found),
+        }
     }
 
     /// Writes to the files what they lack.
@@ -276,6 +345,23 @@ impl ConsumeQueue {
         Ok(())
     }
 
+    /// Before a sync of everything: which units it will bring to the disk. One of the next two must follow.
+    pub(super) fn before_sync(&self) -> i64 {
+        self.files.names_are_safe(true);
+        self.lock().written
+    }
+
+    /// The disk has the units before `to`.
+    pub(super) fn synced(&self, to: i64) {
+        let mut tail = self.lock();
+        tail.synced = tail.synced.max(to.min(tail.written));
+    }
+
+    /// What the disk has is as it was.
+    pub(super) fn not_synced(&self) {
+        self.files.names_are_safe(false);
+    }
+
     /// If everything is on disk, frees the memory for the newest units, closes the files, and forgets that the flush
     /// thread knows of this queue.
     pub(super) fn rest(&self) -> bool {
@@ -309,7 +395,7 @@ impl ConsumeQueue {
 /// What recovery does to a queue, before anyone else uses it.
 impl ConsumeQueue {
     /// Keeps the units of records that lie before `log_offset`, and no hole or nonsense. `is_true` says whether the
-    /// log has the record that a unit points to.
+    /// log has the record that a unit points to. Returns what lay behind them.
     ///
     /// # Errors
     /// A file cannot be read or cut.
@@ -317,9 +403,9 @@ impl ConsumeQueue {
         &self,
         log_offset: i64,
         is_true: &dyn Fn(&QueueEntry) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Behind, StoreError> {
         self.write_out()?;
-        let Some((start, end)) = self.files.range() else { return Ok(()) };
+        let Some((start, end)) = self.files.range() else { return Ok(Behind::Nothing) };
         let (start, end) = (start / UNIT, end / UNIT);
         self.restart_at(end);
         let is_kept = |entry: &QueueEntry| entry.is_written() && entry.physical_offset < log_offset;
@@ -330,13 +416,18 @@ impl ConsumeQueue {
             // What lies behind the good units may look like one: it has led the search astray.
             kept = self.partition_point(start, end, |entry| Ok(is_kept(entry) && is_true(entry)?))?;
         }
-        let behind = self.entry(kept)?;
-        if behind.is_some_and(|entry| entry.encode() != [0; UNIT_BYTES]) {
+        let behind = match self.entry(kept)?.filter(|entry| entry.encode() != [0; UNIT_BYTES]) {
+            None => Behind::Nothing,
+            Some(entry) if !entry.is_written() || entry.physical_offset < log_offset => Behind::Damaged,
+            Some(entry) if is_true(&entry)? => Behind::Later,
+            Some(_) => Behind::Untrue,
+        };
+        if behind != Behind::Nothing {
             self.files.truncate(kept * UNIT)?;
         }
         self.restart_at(kept);
         self.files.close_handles();
-        Ok(())
+        Ok(behind)
     }
 
     /// What is there is on disk.
@@ -381,7 +472,8 @@ impl ConsumeQueue {
     pub(super) fn find_min(&self, log_start: i64) -> Result<(), StoreError> {
         let begins = self.begins();
         let min = self.partition_point(begins, self.max(), |entry| {
-            Ok(entry.is_blank() || entry.physical_offset < log_start)
+            // A place below zero is none: the unit is damaged, not old.
+            Ok(entry.is_blank() || (0..log_start).contains(&entry.physical_offset))
         })?;
         self.min.store(min, Ordering::Release);
         Ok(())

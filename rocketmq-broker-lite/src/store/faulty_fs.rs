@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use super::StoreError;
 use super::fs::{Entry, Fs, FsFile, FsLock, OsFs};
@@ -21,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) syncs: AtomicUsize,
     /// Reads of the log.
     pub(crate) reads: AtomicUsize,
+    /// Threads that made or opened files of the log.
+    pub(crate) opened_by: Mutex<Vec<ThreadId>>,
     /// Syncs of the broker's tables, and the bytes written to them.
     pub(crate) table_syncs: AtomicUsize,
     pub(crate) table_bytes: AtomicUsize,
@@ -75,6 +78,12 @@ impl Faults {
         self.changed.notify_all();
     }
 
+    /// Returns once that many files of the log were opened.
+    pub(crate) fn wait_for_opens(&self, count: usize) {
+        let opened_by = self.opened_by.lock().unwrap();
+        drop(self.changed.wait_while(opened_by, |opened_by| opened_by.len() < count).unwrap());
+    }
+
     /// Makes reads wait, as if nothing were in the page cache, or lets them go on.
     pub(crate) fn hold_reads(&self, held: bool) {
         *self.held_reads.lock().unwrap() = held;
@@ -120,6 +129,10 @@ impl Fs for FaultyFs {
         }
         let (file, faults) = (OsFs.open(path)?, Arc::clone(&self.0));
         let (is_log, is_table) = (is_below(path, "commitlog"), is_below(path, "config"));
+        if is_log {
+            faults.opened_by.lock().unwrap().push(thread::current().id());
+            faults.changed.notify_all();
+        }
         Ok(Box::new(FaultyFile { file, faults, is_log, is_table }))
     }
 

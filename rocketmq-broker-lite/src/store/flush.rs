@@ -352,7 +352,8 @@ pub(super) fn flush_queues(inner: &Inner, thorough: bool) -> Result<(), StoreErr
     let queues_timestamp = inner.log.last_timestamp();
     // Under the log's lock: what lies before has its units in the queues, in memory at least.
     let dispatched = inner.log.lock().end();
-    let flushed = inner.queues.flush(if thorough { 0 } else { QUEUE_LEAST_BYTES });
+    let least_bytes = if thorough { 0 } else { QUEUE_LEAST_BYTES };
+    let flushed = inner.queues.flush(least_bytes, &|dir| inner.sync_all(dir));
     if matches!(flushed, Err(StoreError::Io { op: "sync", .. })) {
         // A later sync that succeeds proves nothing. The next start builds the units again, from the last checkpoint on.
         inner.queues_unknown.store(true, Ordering::Release);

@@ -1,12 +1,15 @@
 //! From places in the log to one piece of whole records.
 //!
 //! What is in the tail is shared where it is one piece, and copied where there are several. What is not is read: records
-//! that lie near each other in one read, whatever lies between them.
+//! that lie near each other in one read, whatever lies between them. What was read is looked at before it goes out: bits
+//! may have flipped on disk.
 
 use bytes::Bytes;
+use rocketmq_protocol::message::record::Record;
 
 use super::StoreError;
 use super::commit_log::CommitLog;
+use super::consume_queue::ConsumeQueue;
 use super::fs::Reads;
 
 /// Records with more than this between them are read one by one.
@@ -20,6 +23,7 @@ const MAX_KEPT: usize = 4;
 /// A record that a consume queue's unit points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
+    pub(super) queue_offset: i64,
     pub(super) physical_offset: i64,
     pub(super) size: usize,
 }
@@ -47,12 +51,17 @@ enum Part<'w> {
     Read(&'w [Wanted]),
 }
 
-/// Puts records together. Those whose size is not what the log says are left out: a damaged unit must not cut the answer
-/// at a wrong place.
+/// Puts a queue's records together. Left out are those whose size is not what the log says, since a damaged unit must not
+/// cut the answer at a wrong place, and those that come from the disk and are damaged or not the queue's.
 ///
 /// # Errors
 /// A file cannot be read, or the disk would have to be waited for and may not.
-pub(super) fn gather(log: &CommitLog, reads: Reads, wanted: &[Wanted]) -> Result<Gathered, StoreError> {
+pub(super) fn gather(
+    log: &CommitLog,
+    queue: &ConsumeQueue,
+    reads: Reads,
+    wanted: &[Wanted],
+) -> Result<Gathered, StoreError> {
     let (mut parts, mut count) = split(log, wanted);
     if let [Part::Shared(bytes, whole_bytes)] = &*parts
         && *whole_bytes <= bytes.len().saturating_mul(MAX_KEPT)
@@ -61,11 +70,11 @@ pub(super) fn gather(log: &CommitLog, reads: Reads, wanted: &[Wanted]) -> Result
         return Ok(Gathered { body, count });
     }
     let mut body = Vec::with_capacity(wanted.iter().map(|record| record.size).sum());
-    let mut scratch = Vec::new();
+    let mut cold = Cold { log, queue, reads, scratch: Vec::new() };
     for part in parts {
         match part {
             Part::Shared(bytes, _) => body.extend_from_slice(&bytes),
-            Part::Read(records) => count += read(log, reads, records, &mut scratch, &mut body)?,
+            Part::Read(records) => count += cold.read(records, &mut body)?,
         }
     }
     Ok(Gathered { body: body.into(), count })
@@ -122,54 +131,69 @@ fn span(wanted: &[Wanted], is_shared: impl Fn(&Wanted) -> bool, file_size: i64) 
     1 + near.count()
 }
 
-/// Appends records to `body` that one read brings. Returns how many.
-fn read(
-    log: &CommitLog,
+/// Reads what is not in the tail.
+struct Cold<'a> {
+    log: &'a CommitLog,
+    queue: &'a ConsumeQueue,
     reads: Reads,
-    records: &[Wanted],
-    scratch: &mut Vec<u8>,
-    body: &mut Vec<u8>,
-) -> Result<usize, StoreError> {
-    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(0) };
-    let span = usize::try_from(last.end() - first.physical_offset).unwrap_or_default();
-    let before = body.len();
-    if span == records.iter().map(|record| record.size).sum::<usize>() {
-        // Nothing lies between them.
-        log.read_as(reads, body, span, first.physical_offset)?;
-        if are_whole(&body[before..], records) {
-            return Ok(records.len());
-        }
-        scratch.clear();
-        scratch.extend_from_slice(&body[before..]);
-        body.truncate(before);
-    } else {
-        scratch.clear();
-        log.read_as(reads, scratch, span, first.physical_offset)?;
-    }
-    let mut count = 0;
-    for record in records {
-        let from = usize::try_from(record.physical_offset - first.physical_offset).unwrap_or_default();
-        match scratch.get(from..).filter(|bytes| begins_with(bytes, record.size)) {
-            Some(bytes) => {
-                body.extend_from_slice(&bytes[..record.size]);
-                count += 1;
-            }
-            None => {
-                let offset = record.physical_offset;
-                tracing::error!(offset, "a consume queue's unit does not fit the log, passed over");
-            }
-        }
-    }
-    Ok(count)
+    scratch: Vec<u8>,
 }
 
-fn are_whole(bytes: &[u8], records: &[Wanted]) -> bool {
-    let mut rest = bytes;
-    records.iter().all(|record| {
-        let is_whole = begins_with(rest, record.size);
-        rest = rest.get(record.size..).unwrap_or_default();
-        is_whole
-    })
+impl Cold<'_> {
+    /// Appends records to `body` that one read brings. Returns how many.
+    fn read(&mut self, records: &[Wanted], body: &mut Vec<u8>) -> Result<usize, StoreError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(0) };
+        let span = usize::try_from(last.end() - first.physical_offset).unwrap_or_default();
+        let before = body.len();
+        self.scratch.clear();
+        if span == records.iter().map(|record| record.size).sum::<usize>() {
+            // Nothing lies between them.
+            self.log.read_as(self.reads, body, span, first.physical_offset)?;
+            if self.are_whole(&body[before..], records) {
+                return Ok(records.len());
+            }
+            self.scratch.extend_from_slice(&body[before..]);
+            body.truncate(before);
+        } else {
+            self.log.read_as(self.reads, &mut self.scratch, span, first.physical_offset)?;
+        }
+        let mut count = 0;
+        for record in records {
+            let from = usize::try_from(record.physical_offset - first.physical_offset).unwrap_or_default();
+            match self.scratch.get(from..).filter(|bytes| self.is_whole(bytes, record)) {
+                Some(bytes) => {
+                    body.extend_from_slice(&bytes[..record.size]);
+                    count += 1;
+                }
+                None => {
+                    let (offset, queue) = (record.physical_offset, self.queue);
+                    let (topic, queue_id, queue_offset) =
+                        (&*queue.topic, queue.queue_id, record.queue_offset);
+                    tracing::error!(topic, queue_id, queue_offset, offset, "a damaged message, passed over");
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn are_whole(&self, bytes: &[u8], records: &[Wanted]) -> bool {
+        let mut rest = bytes;
+        records.iter().all(|record| {
+            let is_whole = self.is_whole(rest, record);
+            rest = rest.get(record.size..).unwrap_or_default();
+            is_whole
+        })
+    }
+
+    /// Whether the record is there, undamaged as far as checksums tell.
+    fn is_whole(&self, bytes: &[u8], wanted: &Wanted) -> bool {
+        begins_with(bytes, wanted.size)
+            && Record::parse(bytes).is_ok_and(|record| {
+                record.physical_offset == wanted.physical_offset
+                    && self.queue.owns(&record, wanted.queue_offset)
+                    && record.verify_crc(bytes).is_ok()
+            })
+    }
 }
 
 /// Whether a whole record of that size is there.

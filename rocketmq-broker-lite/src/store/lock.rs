@@ -16,7 +16,7 @@ use super::fs::{OsFs, make_dirs};
 /// file must not even be opened by a loser.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _directory: File,
+    directory: File,
     _file: File,
 }
 
@@ -36,7 +36,12 @@ impl DirectoryLock {
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(refused)?;
         // The content is Java's; nobody reads it.
         file.write_all(b"lock").map_err(StoreError::io("write", &path))?;
-        Ok(Self { _directory: directory, _file: file })
+        Ok(Self { directory, _file: file })
+    }
+
+    /// The directory, opened before anything was written to it.
+    pub(super) fn directory(&self) -> &File {
+        &self.directory
     }
 }
 

@@ -15,6 +15,7 @@
 
 pub(crate) mod config_file;
 
+mod ahead;
 mod append;
 mod checkpoint;
 mod commit_log;
@@ -45,6 +46,8 @@ mod tail;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -136,6 +139,7 @@ impl MessageStore {
         let inner = Self::recover(config, clock, arrivals, fs)?;
         let mut threads = flush::start(&inner)?;
         threads.push(append::start(&inner)?);
+        threads.push(ahead::start(&inner)?);
         Ok(Arc::new(Self { inner, threads: Mutex::new(Some(threads)) }))
     }
 
@@ -166,7 +170,7 @@ impl MessageStore {
         let log_size = config.mapped_file_size_commit_log;
         let log = CommitLog::load(&dir, root.join("commitlog"), log_size, torn_from, sync_flush)?;
         let queue_size = config.mapped_file_size_consume_queue;
-        let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size)?;
+        let queues = QueueTable::load(&dir, root.join("consumequeue"), queue_size, clean)?;
         checkpoint::set_abort(&*dir.fs, root)?;
         let delay_levels = &config.delay_levels;
         let goes_on_after_damage = config.truncate_damaged_log;
@@ -405,6 +409,7 @@ impl MessageStore {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let running = threads.is_some();
         self.inner.pipeline.stop();
+        self.inner.log.ahead().stop();
         self.inner.flusher.stop();
         for handle in threads.take().into_iter().flatten() {
             // The last owner may have been in a callback, on a thread that cannot wait for itself.
@@ -473,6 +478,12 @@ impl Inner {
             return Err(StoreError::Damaged { path: self.dir.root.join("consumequeue"), what });
         }
         checkpoint::clear_abort(&*self.dir.fs, &self.dir.root)
+    }
+
+    /// See [`FsLock::sync_all`].
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_ref().map_or(Err(ErrorKind::Unsupported.into()), |lock| lock.sync_all(dir))
     }
 
     fn unlock(&self) {

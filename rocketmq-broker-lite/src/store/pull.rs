@@ -152,10 +152,10 @@ impl Pull<'_> {
     fn collect<'a>(
         &'a self,
         log: &'a CommitLog,
-        queue: &ConsumeQueue,
+        queue: &'a ConsumeQueue,
         max_offset: i64,
     ) -> Result<Option<Scan<'a>>, StoreError> {
-        let mut scan = Scan::new(self, log);
+        let mut scan = Scan::new(self, log, queue);
         let mut left = (MAX_SCANNED_BYTES / UNIT_BYTES).max(self.max_messages);
         let at_once = self.max_messages.clamp(1, UNITS_AT_ONCE);
         let mut units = Vec::with_capacity(UNIT_BYTES * at_once);
@@ -182,6 +182,7 @@ impl Pull<'_> {
 struct Scan<'a> {
     pull: &'a Pull<'a>,
     log: &'a CommitLog,
+    queue: &'a ConsumeQueue,
     log_end: i64,
     /// The next offset to look at.
     next: i64,
@@ -192,9 +193,9 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(pull: &'a Pull<'a>, log: &'a CommitLog) -> Self {
+    fn new(pull: &'a Pull<'a>, log: &'a CommitLog, queue: &'a ConsumeQueue) -> Self {
         let (log_end, next) = (log.max_offset(), pull.offset);
-        Self { pull, log, log_end, next, wanted: Vec::new(), bytes: 0, removed: false }
+        Self { pull, log, queue, log_end, next, wanted: Vec::new(), bytes: 0, removed: false }
     }
 
     /// Looks at one unit. Breaks if the answer is full without it.
@@ -211,7 +212,8 @@ impl<'a> Scan<'a> {
             self.removed = true;
             return Ok(ControlFlow::Continue(()));
         }
-        self.wanted.push(Wanted { physical_offset: entry.physical_offset, size });
+        let (queue_offset, physical_offset) = (entry.queue_offset, entry.physical_offset);
+        self.wanted.push(Wanted { queue_offset, physical_offset, size });
         self.bytes += size;
         Ok(ControlFlow::Continue(()))
     }
@@ -236,6 +238,11 @@ impl<'a> Scan<'a> {
         let end = entry.physical_offset.saturating_add(i64::from(entry.size));
         let inside = entry.physical_offset >= self.log.min_offset() && end <= self.log_end;
         if entry.size <= 0 || entry.is_blank() || !inside {
+            let was_deleted = (0..self.log.min_offset()).contains(&entry.physical_offset);
+            if !was_deleted || entry.is_blank() {
+                let (topic, queue_id) = (&*self.queue.topic, self.queue.queue_id);
+                tracing::error!(topic, queue_id, ?entry, "a unit that points to no message, passed over");
+            }
             return Ok(false);
         }
         if entry.size <= UNCHECKED_BYTES {
@@ -248,7 +255,7 @@ impl<'a> Scan<'a> {
     }
 
     fn answer(self, empty: Pulled) -> Result<Pulled, StoreError> {
-        let Gathered { body, count } = gather(self.log, self.pull.reads, &self.wanted)?;
+        let Gathered { body, count } = gather(self.log, self.queue, self.pull.reads, &self.wanted)?;
         let removed = self.removed || count < self.wanted.len();
         let status = match (count, removed) {
             (0, true) => PullStatus::MessageWasRemoving,

@@ -1,6 +1,6 @@
 //! All consume queues of a store, by topic and number.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +14,13 @@ use super::fs::Fs;
 use super::segment::FileQueue;
 use super::set_aside::set_aside;
 
+/// From here on it is quicker to sync the whole file system than one queue after the other.
+const MANY_QUEUES: usize = 64;
+
+/// Waits until the disk has all files below a directory, and their names; [`ErrorKind::Unsupported`] where that cannot be
+/// done at once.
+pub(super) type SyncAll<'a> = dyn Fn(&Path) -> io::Result<()> + 'a;
+
 /// The consume queues of one directory.
 pub(super) struct QueueTable {
     store: StoreDir,
@@ -23,15 +30,20 @@ pub(super) struct QueueTable {
     topics: DashMap<ByteString, Vec<Arc<ConsumeQueue>>>,
     /// Queues with units that the disk may lack.
     unsynced: Mutex<Vec<Arc<ConsumeQueue>>>,
-    set_aside: Mutex<Vec<Arc<ConsumeQueue>>>,
+    lacking: Mutex<Vec<Arc<ConsumeQueue>>>,
 }
 
 impl QueueTable {
-    /// The queues that are below `dir`.
+    /// The queues that are below `dir`. After a clean end all their files are whole.
     ///
     /// # Errors
     /// A directory cannot be listed, or a file has a wrong size.
-    pub(super) fn load(store: &StoreDir, dir: PathBuf, file_size: u64) -> Result<Self, StoreError> {
+    pub(super) fn load(
+        store: &StoreDir,
+        dir: PathBuf,
+        file_size: u64,
+        clean: bool,
+    ) -> Result<Self, StoreError> {
         let unit = UNIT_BYTES as u64;
         let file_size = (file_size / unit).max(1) * unit;
         let table = Self {
@@ -40,12 +52,12 @@ impl QueueTable {
             file_size,
             topics: DashMap::new(),
             unsynced: Mutex::default(),
-            set_aside: Mutex::default(),
+            lacking: Mutex::default(),
         };
         for (topic, topic_dir) in subdirectories(&*store.fs, &table.dir)? {
             for (name, dir) in subdirectories(&*store.fs, &topic_dir)? {
                 match name.parse() {
-                    Ok(queue_id) => table.load_queue(&topic, queue_id, dir)?,
+                    Ok(queue_id) => table.load_queue(&topic, queue_id, dir, clean)?,
                     Err(_) => tracing::warn!(path = %dir.display(), "not a consume queue, left alone"),
                 }
             }
@@ -54,16 +66,15 @@ impl QueueTable {
     }
 
     /// Takes in what a directory holds. Files that cannot be a queue are set aside, and the queue is built again.
-    fn load_queue(&self, topic: &str, queue_id: i32, dir: PathBuf) -> Result<(), StoreError> {
+    fn load_queue(&self, topic: &str, queue_id: i32, dir: PathBuf, clean: bool) -> Result<(), StoreError> {
         let store = &self.store;
-        match FileQueue::load(store, dir.clone(), self.file_size, None) {
+        match FileQueue::load(store, dir.clone(), self.file_size, None, clean) {
             Ok(files) => drop(self.insert(topic, queue_id, files)),
             Err(error @ StoreError::Damaged { .. }) => {
                 let kept = set_aside(store, &dir)?;
                 tracing::error!(%error, kept = %kept.display(), "a consume queue was set aside");
                 let files = FileQueue::new(store, dir, self.file_size);
-                let queue = self.insert(topic, queue_id, files);
-                self.set_aside.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+                self.is_lacking(self.insert(topic, queue_id, files));
             }
             Err(error) => return Err(error),
         }
@@ -92,9 +103,14 @@ impl QueueTable {
         }
     }
 
-    /// The queues whose files were set aside when they were loaded.
-    pub(super) fn take_set_aside(&self) -> Vec<Arc<ConsumeQueue>> {
-        std::mem::take(&mut *self.set_aside.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Notes that a queue lacks units that the log has.
+    pub(super) fn is_lacking(&self, queue: Arc<ConsumeQueue>) {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+    }
+
+    /// The queues that lack units: their files were set aside when they were loaded, or hold damaged ones.
+    pub(super) fn take_lacking(&self) -> Vec<Arc<ConsumeQueue>> {
+        std::mem::take(&mut *self.lacking.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All queues, in order.
@@ -110,26 +126,60 @@ impl QueueTable {
     }
 
     /// Writes what the files lack, and waits for the disk where a queue has at least `least_bytes` that it may lack. A
-    /// queue that fails keeps its units and holds up no other.
+    /// queue that fails keeps its units and holds up no other. Very many queues are synced together, by `sync_all`, if it
+    /// can do so.
     ///
     /// # Errors
     /// The first failure: a file cannot be written or synced.
-    pub(super) fn flush(&self, least_bytes: i64) -> Result<(), StoreError> {
+    pub(super) fn flush(&self, least_bytes: i64, sync_all: &SyncAll<'_>) -> Result<(), StoreError> {
         let mut queues = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut failed = Ok(());
-        queues.retain(|queue| {
-            let flushed = queue.write_out().and_then(|()| match queue.unsynced_bytes() >= least_bytes {
-                true => queue.sync(),
-                false => Ok(()),
-            });
-            queue.close_files();
-            if flushed.is_err() && failed.is_ok() {
-                failed = flushed;
+        let mut first_failure = Ok(());
+        let mut note = |result: Result<(), StoreError>| {
+            let is_ok = result.is_ok();
+            if first_failure.is_ok() {
+                first_failure = result;
             }
-            !queue.rest()
-        });
+            is_ok
+        };
+        let mut due = Vec::new();
+        for queue in &queues {
+            let written = queue.write_out();
+            queue.close_files();
+            if note(written) && queue.unsynced_bytes() >= least_bytes {
+                due.push(queue);
+            }
+        }
+        if due.len() < MANY_QUEUES || !self.sync_together(&due, sync_all, &mut note) {
+            for queue in due {
+                note(queue.sync());
+                queue.close_files();
+            }
+        }
+        queues.retain(|queue| !queue.rest());
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).append(&mut queues);
-        failed
+        first_failure
+    }
+
+    /// False if that is not possible here.
+    fn sync_together(
+        &self,
+        due: &[&Arc<ConsumeQueue>],
+        sync_all: &SyncAll<'_>,
+        note: &mut dyn FnMut(Result<(), StoreError>) -> bool,
+    ) -> bool {
+        let ends: Vec<_> = due.iter().map(|queue| queue.before_sync()).collect();
+        let synced = sync_all(&self.dir);
+        let is_possible =
+            synced.as_ref().map_or_else(|error| error.kind() != ErrorKind::Unsupported, |()| true);
+        if synced.is_ok() {
+            due.iter().zip(ends).for_each(|(queue, end)| queue.synced(end));
+        } else {
+            due.iter().for_each(|queue| queue.not_synced());
+        }
+        if is_possible {
+            note(synced.map_err(StoreError::io("sync", &self.dir)));
+        }
+        is_possible
     }
 
     /// Puts a new queue into its place, unless another caller was faster.

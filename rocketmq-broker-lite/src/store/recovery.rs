@@ -16,7 +16,7 @@ use rocketmq_protocol::message::record::Record;
 use super::checkpoint::Checkpoint;
 use super::commit_log::CommitLog;
 use super::config_file;
-use super::consume_queue::{ConsumeQueue, QueueEntry, UNIT_BYTES};
+use super::consume_queue::{Behind, ConsumeQueue, QueueEntry, UNIT_BYTES};
 use super::damage::Damage;
 use super::dispatch::{is_queued, is_storable_topic, tags_code};
 use super::log_reader::LogReader;
@@ -120,19 +120,33 @@ impl Recovery<'_> {
         self.queues.all().iter().try_for_each(|queue| queue.clear())
     }
 
-    /// Keeps the units of records before a place in the log; the disk is known to have them.
+    /// Keeps the units of records before a place in the log; the disk is known to have them. Queues in which others lie
+    /// between them are built again.
     fn keep_safe_units(&self, log_offset: i64) -> Result<(), StoreError> {
-        self.cut_queues(log_offset)?;
-        self.queues.all().iter().for_each(|queue| queue.is_on_disk());
+        let mut untrue = 0_u64;
+        for queue in self.queues.all() {
+            match self.cut_queue(&queue, log_offset)? {
+                Behind::Nothing | Behind::Later => {}
+                Behind::Untrue => untrue += 1,
+                Behind::Damaged => self.queues.is_lacking(Arc::clone(&queue)),
+            }
+            queue.is_on_disk();
+        }
+        if untrue > 0 {
+            tracing::warn!(
+                untrue,
+                "consume queues had units of records that the log does not have; they were cut"
+            );
+        }
         Ok(())
     }
 
     /// Keeps the units of records before a place in the log.
     fn cut_queues(&self, log_offset: i64) -> Result<(), StoreError> {
-        self.queues.all().iter().try_for_each(|queue| self.cut_queue(queue, log_offset))
+        self.queues.all().iter().try_for_each(|queue| self.cut_queue(queue, log_offset).map(drop))
     }
 
-    fn cut_queue(&self, queue: &ConsumeQueue, log_offset: i64) -> Result<(), StoreError> {
+    fn cut_queue(&self, queue: &ConsumeQueue, log_offset: i64) -> Result<Behind, StoreError> {
         queue.cut(log_offset, &|entry| self.is_true(queue, entry))
     }
 
@@ -162,11 +176,7 @@ impl Recovery<'_> {
             return Ok(true);
         }
         let mut reader = LogReader::new(self.log, entry.physical_offset);
-        Ok(reader.record_here(entry.size)?.is_some_and(|record| {
-            record.queue_offset == entry.queue_offset
-                && record.queue_id == queue.queue_id
-                && record.topic == queue.topic.as_bytes()
-        }))
+        Ok(reader.record_here(entry.size)?.is_some_and(|record| queue.owns(&record, entry.queue_offset)))
     }
 
     fn build_again(
@@ -205,6 +215,7 @@ impl Recovery<'_> {
     fn report_twice(&self, record: &Record<'_>) {
         let (place, offset) = (record.physical_offset, record.queue_offset);
         tracing::error!(
+            topic = %String::from_utf8_lossy(record.topic),
             place,
             offset,
             record.queue_id,
@@ -249,7 +260,7 @@ impl<'a> Scan<'a> {
         let mut scan =
             Self { plan, lacking, known_topics: None, pieces: HashMap::new(), wrong_units: 0, recovery };
         scan.known_topics = recovery.known_topics();
-        for queue in recovery.queues.take_set_aside() {
+        for queue in recovery.queues.take_lacking() {
             scan.lacks(&queue);
         }
         scan
@@ -346,12 +357,14 @@ impl<'a> Scan<'a> {
         // A topic that was made again begins at 0.
         if unit.queue_offset > 0
             && let Some(there) = there
+            && there.physical_offset != unit.physical_offset
             && self.recovery.is_true(queue, &there)?
         {
             self.recovery.report_twice(record);
             return Ok(());
         }
-        // Later units follow from later records.
+        // Later units follow from later records. (4.9 itself writes wrong ones: recovering from a crash it knows no delay
+        // levels yet, so the units of delayed messages have no time of delivery.)
         self.wrong_units += 1;
         self.go_on_at(queue, unit)
     }

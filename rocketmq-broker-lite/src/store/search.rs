@@ -13,7 +13,7 @@ const FIRST_READ_BYTES: usize = 4096;
 /// The part of a record that has its store timestamp.
 const HEAD_BYTES: usize = 80;
 
-/// The whole record at a place in the log.
+/// The whole record at a place in the log, undamaged as far as its checksum tells.
 pub(super) fn message_at(log: &CommitLog, physical_offset: i64) -> Result<Bytes, StoreError> {
     let tail = log.tail().look().from(physical_offset).map(|(bytes, _)| bytes);
     if let Some(record) = tail.as_deref().and_then(|bytes| Record::parse(bytes).ok()) {
@@ -28,6 +28,10 @@ pub(super) fn message_at(log: &CommitLog, physical_offset: i64) -> Result<Bytes,
     }
     match Record::parse(&bytes) {
         Ok(record) if record.physical_offset == physical_offset => {
+            if let Err(error) = record.verify_crc(&bytes) {
+                tracing::error!(physical_offset, %error, "a damaged message");
+                return Err(StoreError::NotFound(physical_offset));
+            }
             bytes.truncate(record.encoded_len());
             Ok(bytes.into())
         }

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::StoreError;
 use super::dir::StoreDir;
@@ -84,6 +84,8 @@ pub(super) struct FileQueue {
     fs: Arc<dyn Fs>,
     /// Ascending, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// The next file, once it is made; held while one is being made.
+    next: Mutex<Option<Arc<Segment>>>,
     /// A loss of power may take the names of files or directories: they were made since the last sync, or before the
     /// last start.
     names_at_risk: AtomicBool,
@@ -93,11 +95,12 @@ impl FileQueue {
     /// Files yet to be made; the directory comes with the first.
     pub(super) fn new(store: &StoreDir, dir: PathBuf, file_size: u64) -> Self {
         let (fs, root) = (Arc::clone(&store.fs), store.root.clone());
-        Self { root, dir, file_size, fs, segments: RwLock::default(), names_at_risk: AtomicBool::new(true) }
+        let (segments, next, names_at_risk) = (RwLock::default(), Mutex::default(), AtomicBool::new(true));
+        Self { root, dir, file_size, fs, segments, next, names_at_risk }
     }
 
-    /// The files that are there. A last file that is too short gets its full size: a crash came between its making and
-    /// its first use. From `torn_from` on a crash may have left more: short files, which are extended too, and missing
+    /// The files that are there. A last file that is too short gets its full size, unless it `must_be_full`: a crash came
+    /// between its making and its first use. From `torn_from` on a crash may have left more: short files, which are extended too, and missing
     /// ones; files behind a gap are set aside.
     ///
     /// # Errors
@@ -107,6 +110,7 @@ impl FileQueue {
         dir: PathBuf,
         file_size: u64,
         torn_from: Option<i64>,
+        must_be_full: bool,
     ) -> Result<Self, StoreError> {
         let queue = Self::new(store, dir, file_size);
         let mut found = queue.list()?;
@@ -123,7 +127,8 @@ impl FileQueue {
                 continue;
             }
             let end = start.saturating_add(length.cast_signed());
-            if length > file_size || (length < file_size && index < last && !may_be_torn(end)) {
+            let may_be_short = (index == last && !must_be_full) || may_be_torn(end);
+            if length > file_size || (length < file_size && !may_be_short) {
                 return Err(damaged(format!(
                     "it has {length} bytes, and the configured file size is {file_size}"
                 )));
@@ -132,6 +137,7 @@ impl FileQueue {
                 return Err(damaged("it does not follow the file before it".to_owned()));
             }
             if length < file_size {
+                tracing::warn!(path = %segment.path.display(), length, "a file was too short and is extended");
                 segment.file()?.set_len(file_size).map_err(StoreError::io("extend", &segment.path))?;
             }
             next = Some(start + queue.size());
@@ -166,7 +172,33 @@ impl FileQueue {
         if let Some(segment) = self.find(offset) {
             return Ok(segment);
         }
-        let segment = self.segment(offset - offset.rem_euclid(self.size()));
+        let start = offset - offset.rem_euclid(self.size());
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let segment = match next.take().filter(|next| next.start == start) {
+            Some(ready) => ready,
+            None => Arc::new(self.make(start)?),
+        };
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
+        // A sync of what will lie in it must see this, or have synced its name already.
+        drop(next);
+        Ok(segment)
+    }
+
+    /// Makes the file that begins at a place, if it is the next one, before it is needed.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn prepare(&self, start: i64) -> Result<(), StoreError> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() && self.range().is_some_and(|(_, end)| end == start) {
+            *next = Some(Arc::new(self.make(start)?));
+        }
+        Ok(())
+    }
+
+    /// Makes a file. Its name becomes safe with the next sync.
+    fn make(&self, start: i64) -> Result<Segment, StoreError> {
+        let segment = self.segment(start);
         if self.range().is_some_and(|(_, end)| end != segment.start) {
             let what = "it does not follow the file before it".to_owned();
             return Err(StoreError::Damaged { path: segment.path, what });
@@ -179,8 +211,6 @@ impl FileQueue {
             other => other?,
         };
         file.set_len(self.file_size).map_err(StoreError::io("extend", &segment.path))?;
-        let segment = Arc::new(segment);
-        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&segment));
         self.names_at_risk.store(true, Ordering::Release);
         Ok(segment)
     }
@@ -243,6 +273,11 @@ impl FileQueue {
             sync_names(&*self.fs, &self.dir, &self.root).map_err(StoreError::io("sync", &self.dir))?;
         }
         Ok(())
+    }
+
+    /// Says that all names made so far are on disk, or that they may not be.
+    pub(super) fn names_are_safe(&self, safe: bool) {
+        self.names_at_risk.store(!safe, Ordering::Release);
     }
 
     /// Makes everything from `offset` on a hole: later files go, the one there is emptied from there on. Waits until the

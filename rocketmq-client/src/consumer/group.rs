@@ -20,7 +20,7 @@ use super::reach::Reach;
 use super::subscriptions::Subscriptions;
 use super::{pull, rebalance};
 use crate::error::{ErrorKind, Result};
-use crate::instance::{ClientInstance, ConsumerMember, supervised};
+use crate::instance::{ClientInstance, ConsumerMember, guarded_async, supervised};
 use crate::rebalance::AllocateMessageQueueStrategy;
 
 /// Takes what is pulled. The messages lie in the queue: the sink calls [`ProcessQueue::take`] when it is ready for them.
@@ -44,6 +44,11 @@ pub(crate) struct GroupConfig {
     pub(crate) client_limit: Load,
     pub(crate) persist_consumer_offset_interval: Duration,
 }
+
+/// How long the commits of some queues may hold up those of others.
+const COMMITTED_WITHIN: Duration = Duration::from_millis(500);
+/// How long they may hold up a rebalance: longer, since whoever takes a queue next goes on where they say.
+const COMMITTED_WITHIN_A_REBALANCE: Duration = Duration::from_secs(2);
 
 /// A group's consumer, as brokers and instance see it.
 pub(crate) struct GroupCore {
@@ -235,20 +240,41 @@ impl GroupCore {
 
     // --- offsets ------------------------------------------------------------------------------------------------
 
-    /// Commits what all queues are done with.
-    pub(crate) async fn commit_all(&self) {
-        let held = self.held_queues();
-        futures_util::future::join_all(held.iter().map(|queue| self.offsets.commit(queue))).await;
+    /// Commits what all queues are done with, and does not wait for long for brokers that take their time. A commit that
+    /// has begun is not cut off: the broker might handle it after a later one.
+    async fn commit_all(self: &Arc<Self>, within: Duration) {
+        let commit = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.commit(&queue).await };
+        self.for_each_held(commit, within).await;
     }
 
-    async fn tell_again(&self) {
-        let held = self.held_queues();
-        futures_util::future::join_all(held.iter().map(|queue| self.offsets.tell_again(queue))).await;
+    /// The same before a rebalance.
+    pub(super) async fn commit_before_rebalance(self: &Arc<Self>) {
+        self.commit_all(COMMITTED_WITHIN_A_REBALANCE).await;
     }
 
-    /// By the clock, and when there is a reason. A commit that has begun is not cut off: the broker might handle it after
-    /// a later one.
-    async fn commit_by_the_clock(&self) {
+    async fn tell_again(self: &Arc<Self>) {
+        let tell = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.tell_again(&queue).await };
+        self.for_each_held(tell, COMMITTED_WITHIN).await;
+    }
+
+    async fn for_each_held<F>(
+        self: &Arc<Self>,
+        tell: impl Fn(Arc<Self>, Arc<ProcessQueue>) -> F,
+        within: Duration,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let telling = self.held_queues().into_iter().map(|queue| {
+            let telling = tell(Arc::clone(self), queue);
+            // A panic is logged there.
+            self.tasks.spawn(async move { guarded_async("a commit", telling).await.is_ok() })
+        });
+        let telling: Vec<_> = telling.collect();
+        let _ = tokio::time::timeout(within, futures_util::future::join_all(telling)).await;
+    }
+
+    /// By the clock, and when there is a reason.
+    async fn commit_by_the_clock(self: &Arc<Self>) {
         loop {
             tokio::select! {
                 biased;
@@ -256,7 +282,7 @@ impl GroupCore {
                 () = self.commit_wanted.notified() => {}
                 () = tokio::time::sleep(self.config.persist_consumer_offset_interval) => self.tell_again().await,
             }
-            self.commit_all().await;
+            self.commit_all(COMMITTED_WITHIN).await;
         }
     }
 }

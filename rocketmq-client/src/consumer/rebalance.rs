@@ -49,7 +49,7 @@ pub(super) async fn run(core: &Arc<GroupCore>) {
 async fn decide_all(core: &Arc<GroupCore>) -> (Vec<Change>, bool) {
     let topics = core.subscriptions.topics();
     let deciding = join_all(topics.iter().map(|topic| decide_topic(core, topic)));
-    let (decided, ()) = tokio::join!(deciding, core.commit_all());
+    let (decided, ()) = tokio::join!(deciding, core.commit_before_rebalance());
     let mut complete = true;
     let mut changes = Vec::new();
     for (topic, decision) in topics.iter().zip(decided) {

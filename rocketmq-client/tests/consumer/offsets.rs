@@ -7,7 +7,7 @@ use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
 use rocketmq_client::ConsumeFromWhere;
 use tokio::sync::Semaphore;
 
-use crate::broker::{Asked, Inbox, MAX_OFFSET, Reply, one_broker};
+use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, MAX_OFFSET, Reply, one_broker};
 
 #[tokio::test]
 async fn a_new_group_commits_where_it_begins_before_any_message_comes() {
@@ -45,6 +45,24 @@ async fn the_first_commit_of_a_topic_is_answered_before_others_follow() {
         broker.asked("a commit", |asked| matches!(asked, Asked::Commit { .. })).await;
     }
     consumer.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_at_its_first_commit_holds_up_no_other_brokers() {
+    let (hanging, healthy) = (FakeBroker::start().await, FakeBroker::start().await);
+    hanging.decide(|asked| match asked {
+        Asked::Commit { .. } => Reply::Silence,
+        _ => Reply::Usual,
+    });
+    let name_server = FakeNameServer::start(1, &[("a", &[(0, hanging.addr)])]).await;
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
+    hanging.committed(0, 0).await;
+    name_server.set(1, &[("a", &[(0, hanging.addr)]), ("b", &[(0, healthy.addr)])]);
+    // A commit may take 5 s, and waiting for the first one made the others wait for several.
+    let committed = tokio::time::timeout(Duration::from_secs(9), healthy.committed(0, 0)).await;
+    assert!(committed.is_ok(), "the healthy broker waits for the other one");
+    drop(consumer);
 }
 
 #[tokio::test]

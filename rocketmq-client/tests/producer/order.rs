@@ -2,7 +2,7 @@
 
 use rocketmq_client::{ErrorKind, Message, MessageQueue, SendRequest, SysFlag};
 
-use crate::cluster::{FakeBroker, FakeNameServer};
+use crate::cluster::{FakeBroker, FakeNameServer, Reply};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn async_sends_of_one_caller_to_one_queue_arrive_in_order() {
@@ -22,6 +22,36 @@ async fn async_sends_of_one_caller_to_one_queue_arrive_in_order() {
     let bodies = broker.bodies();
     let inversions = bodies.iter().enumerate().filter(|(at, body)| **body != at.to_string()).count();
     assert_eq!((inversions, bodies.len()), (0, SENDS));
+    producer.shutdown().await;
+}
+
+/// What a task costs is a good part of what a send costs.
+#[tokio::test]
+async fn async_sends_under_way_have_no_tasks_of_their_own() {
+    const SENDS: usize = 100;
+    let broker = FakeBroker::start("a").await;
+    let name_server = FakeNameServer::start(&[&broker]).await;
+    let producer = name_server.producer().start().await.unwrap();
+    producer.send(Message::new("T", "first")).await.unwrap();
+    broker.reply(Reply::Hold);
+    let (called, mut was_called) = tokio::sync::mpsc::unbounded_channel();
+    let mut tickets = Vec::new();
+    for _ in 0..SENDS {
+        tickets.push(producer.send_async(Message::new("T", "awaited")).await.unwrap());
+        let called = called.clone();
+        let ticket = producer.send_async(Message::new("T", "calls back")).await.unwrap();
+        ticket.on_complete(move |outcome| called.send(outcome.is_ok()).unwrap());
+    }
+    broker.wait_for(2 * SENDS + 1).await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(tasks < SENDS, "{tasks} tasks while {} sends are under way", 2 * SENDS);
+    broker.release();
+    for ticket in tickets {
+        ticket.await.unwrap();
+    }
+    for _ in 0..SENDS {
+        assert!(was_called.recv().await.unwrap());
+    }
     producer.shutdown().await;
 }
 

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod consumer_list;
+mod date;
 pub mod heartbeat;
 pub mod json;
 pub mod kv_table;

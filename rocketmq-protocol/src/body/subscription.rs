@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::date;
 use crate::message::string_hash;
 
 /// The expression that takes every message.
@@ -125,7 +126,10 @@ fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> 
             let digits = text.replace(',', "");
             match digits.as_str() {
                 "" | "null" | "NULL" => Ok(UNVERSIONED),
-                digits => digits.parse().map_err(|_| E::custom(format_args!("{text:?} is no version"))),
+                digits => {
+                    let version = digits.parse().ok().or_else(|| date::millis(text));
+                    version.ok_or_else(|| E::custom(format_args!("{text:?} is no version")))
+                }
             }
         }
 

@@ -136,13 +136,17 @@ async fn ask_and_never_read(broker: &TestBroker, pulls: i32) -> tokio::net::TcpS
     let mut stream = tokio::net::TcpStream::connect(broker.broker.addr()).await.unwrap();
     let request = waiting_pull("T", 0, 1, "*");
     for opaque in 0..pulls {
-        let mut bytes = bytes::BytesMut::new();
-        let code = RequestCode::PullMessage.as_i32();
-        let outgoing = Outgoing::request(code, opaque, false, SerializeType::Json);
-        outgoing.encode(&mut bytes, &request, 0).unwrap();
-        stream.write_all(&bytes).await.unwrap();
+        send_pull(&mut stream, opaque, &request).await;
     }
     stream
+}
+
+async fn send_pull(stream: &mut tokio::net::TcpStream, opaque: i32, request: &PullMessageRequest) {
+    let mut bytes = bytes::BytesMut::new();
+    let code = RequestCode::PullMessage.as_i32();
+    let outgoing = Outgoing::request(code, opaque, false, SerializeType::Json);
+    outgoing.encode(&mut bytes, request, 0).unwrap();
+    stream.write_all(&bytes).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,5 +206,43 @@ async fn woken_pulls_are_answered_oldest_first() {
         stream.read_exact(&mut frame).await.unwrap();
         assert_eq!(RemotingCommand::decode(frame.into()).unwrap().opaque(), expected);
     }
+    broker.broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pulls_that_would_take_too_much_memory_are_told_to_pause() {
+    const LIMIT: usize = 4 << 20;
+    const PULLS: i32 = 20;
+    let broker = TestBroker::with(|config| config.max_held_bytes_per_connection = LIMIT).await;
+    let context = Arc::clone(&broker.broker.context);
+    let producer = broker.client().await;
+    producer.send("T", "first", &[]).await;
+    let tags = (0..50_000).map(|number| format!("tag{number}")).collect::<Vec<_>>().join("||");
+    let request = waiting_pull("T", 0, 1, &tags);
+    let mut stream = tokio::net::TcpStream::connect(broker.broker.addr()).await.unwrap();
+    let mut busy = 0;
+    for opaque in 0..PULLS {
+        let before = context.held.count();
+        send_pull(&mut stream, opaque, &request).await;
+        let mut length = [0; 4];
+        tokio::select! {
+            biased;
+            () = eventually("the pull is held", async || context.held.count() > before) => continue,
+            read = stream.peek(&mut length) => assert_eq!(read.unwrap(), 4),
+        }
+        let mut frame = vec![0; stream.read_u32().await.unwrap() as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        let answer = RemotingCommand::decode(frame.into()).unwrap();
+        assert_eq!(answer.code(), 2, "{:?}", answer.remark());
+        busy += 1;
+    }
+    assert!(context.held.count() > 0 && busy > 0, "{} held, {busy} busy", context.held.count());
+    assert!(context.memory.used_bytes() <= LIMIT, "{} bytes", context.memory.used_bytes());
+    producer.send("T", "others are served", &[]).await;
+    drop(stream);
+    eventually("the memory comes back", async || {
+        context.held.count() == 0 && context.memory.used_bytes() == 0
+    })
+    .await;
     broker.broker.shutdown().await;
 }

@@ -3,6 +3,8 @@
 mod bad_input;
 mod consumers;
 mod delayed;
+mod durability;
+mod flood;
 mod held_pulls;
 mod hung_read;
 mod hung_write;

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 
 use rocketmq_protocol::message::SCHEDULE_TOPIC;
 
+use super::super::faulty_fs::{Faults, FaultyFs};
 use super::*;
 
 #[test]
@@ -219,4 +220,32 @@ fn an_open_and_empty_store_has_few_files() {
     names.sort();
     assert_eq!(names, ["abort", "checkpoint", "lock"]);
     assert_eq!(fs::read(directory.path().join("lock")).unwrap(), b"lock");
+}
+
+#[test]
+fn a_roll_finds_the_next_file_made_and_costs_the_sender_no_more_than_a_write() {
+    for flush_disk_type in [FlushDiskType::AsyncFlush, FlushDiskType::SyncFlush] {
+        let directory = temp();
+        let faults = Arc::new(Faults::default());
+        let config = StoreConfig {
+            mapped_file_size_commit_log: 10_000,
+            flush_disk_type,
+            // Nothing is synced that nobody waits for.
+            flush_interval_commit_log: Duration::from_secs(60),
+            ..small(directory.path())
+        };
+        let store = open_on(config, Arc::new(FaultyFs(Arc::clone(&faults))));
+        let mut opened = 1;
+        while store.inner.log.max_offset() < 50_000 {
+            fill(&store, "T", 0, 1);
+            if store.inner.log.max_offset() % 10_000 >= 5_000 {
+                opened = opened.max(store.inner.log.max_offset() as usize / 10_000 + 2);
+            }
+            faults.wait_for_opens(opened);
+        }
+        let opened_by = faults.opened_by.lock().unwrap().clone();
+        let sender = std::thread::current().id();
+        assert_eq!(opened_by.iter().filter(|thread| **thread == sender).count(), 1, "{opened_by:?}");
+        assert_eq!(read_queues(&store), scan_log(&store));
+    }
 }

@@ -4,6 +4,7 @@
 mod append;
 mod faults;
 mod golden;
+mod many;
 mod power;
 mod pull;
 mod recovery;

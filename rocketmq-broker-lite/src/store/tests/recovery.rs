@@ -324,6 +324,22 @@ fn a_consume_queue_file_of_a_wrong_size_is_set_aside_and_built_again() {
     }
 }
 
+/// As 4.9 writes the units of delayed messages while it recovers from a crash.
+#[test]
+fn a_unit_that_says_something_wrong_of_the_right_record_is_written_anew() {
+    let directory = temp();
+    let store = open(small(directory.path()));
+    fill(&store, "T", 0, 5);
+    let queues = read_queues(&store);
+    store.close().unwrap();
+    let file = directory.path().join("consumequeue/T/0").join(format!("{:020}", 0));
+    let mut units = fs::read(&file).unwrap();
+    units[3 * 20 + 12..4 * 20].copy_from_slice(&99_i64.to_be_bytes());
+    fs::write(&file, units).unwrap();
+    Checkpoint::default().write(&OsFs, directory.path()).unwrap();
+    assert_eq!(read_queues(&open(small(directory.path()))), queues);
+}
+
 #[test]
 fn a_topic_deleted_and_made_again_has_its_newer_messages() {
     let directory = temp();

@@ -3,7 +3,8 @@
 //! Where a broker's master cannot be reached, its slaves are asked and told: they have the master's offsets as of their
 //! last synchronisation.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,24 +34,22 @@ pub(crate) struct BrokerOffsets {
 }
 
 /// A 4.9 broker makes the table of a group's topic at its first commit, without a lock: of several first commits at once, for
-/// different queues, it answers all with success and keeps one. So the first one goes alone.
+/// different queues, it answers all with success and keeps one. So the first one goes alone, at each broker.
 #[derive(Default)]
-struct FirstCommits {
-    /// Held while a topic's first commit at some broker is under way.
+struct FirstCommits(Mutex<HashMap<(ByteString, ByteString), Arc<FirstCommit>>>);
+
+/// Of one topic at one broker.
+#[derive(Default)]
+struct FirstCommit {
+    is_made: AtomicBool,
+    /// Held while it is under way.
     alone: tokio::sync::Mutex<()>,
-    /// Broker and topic of those that were made.
-    made: Mutex<HashSet<(ByteString, ByteString)>>,
 }
 
 impl FirstCommits {
-    fn are_made(&self, queue: &MessageQueue) -> bool {
+    fn of(&self, queue: &MessageQueue) -> Arc<FirstCommit> {
         let key = (queue.broker_name_shared().clone(), queue.topic_shared().clone());
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
-    }
-
-    fn note(&self, queue: &MessageQueue) {
-        let key = (queue.broker_name_shared().clone(), queue.topic_shared().clone());
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
     }
 }
 
@@ -85,12 +84,13 @@ impl BrokerOffsets {
             commit_offset: offset,
             broker_name: Some(queue.broker_name_shared().clone()),
         };
-        if self.first_commits.are_made(queue) {
+        let first = self.first_commits.of(queue);
+        if first.is_made.load(Ordering::Acquire) {
             return self.tell(queue, &request).await;
         }
-        let _alone = self.first_commits.alone.lock().await;
+        let _alone = first.alone.lock().await;
         let committed = self.tell(queue, &request).await?;
-        self.first_commits.note(queue);
+        first.is_made.store(true, Ordering::Release);
         Ok(committed)
     }
 

@@ -16,9 +16,9 @@ use crate::delay::schedule::Schedule;
 use crate::tables::consumer_offset::ConsumerOffsets;
 use crate::tables::topic::{TopicRules, TopicTable};
 
-const ROOT: &str = "/data/store";
-const GROUP: &str = "group";
-const START_MS: i64 = 1_600_000_000_000;
+pub(super) const ROOT: &str = "/data/store";
+pub(super) const GROUP: &str = "group";
+pub(super) const START_MS: i64 = 1_600_000_000_000;
 const STEPS: u64 = 50;
 
 /// What lives were like.
@@ -54,11 +54,12 @@ struct Sent {
     end_offset: i64,
 }
 
-struct Running {
-    store: Arc<MessageStore>,
-    topics: TopicTable,
-    offsets: ConsumerOffsets,
-    schedule: Schedule,
+/// A store that is open, with the broker's tables that depend on it.
+pub(super) struct Running {
+    pub(super) store: Arc<MessageStore>,
+    pub(super) topics: TopicTable,
+    pub(super) offsets: ConsumerOffsets,
+    pub(super) schedule: Schedule,
 }
 
 struct Life {
@@ -159,7 +160,8 @@ impl Life {
 
     fn step(&mut self) {
         match self.chance.below(100) {
-            0..45 => self.append(),
+            0..42 => self.append(),
+            42..45 => self.look_ahead(),
             45..55 => self.flush_log(),
             55..60 => self.flush_queues(),
             60..68 => self.commit(),
@@ -253,6 +255,13 @@ impl Life {
             self.safe = self.safe.max(end);
             self.note(|| format!("safe up to {end}"));
         }
+    }
+
+    /// What a thread of its own does at any time.
+    fn look_ahead(&mut self) {
+        let made = self.running().store.inner.log.prepare();
+        self.note(|| format!("looked ahead: {made:?}"));
+        assert!(made.is_ok() || self.machine.is_off(), "{made:?}");
     }
 
     fn flush_queues(&mut self) {
@@ -471,7 +480,8 @@ fn id_of(body: &[u8]) -> u64 {
     u64::from_be_bytes(body[..8].try_into().expect("a body begins with its id"))
 }
 
-fn open(
+/// Opens them all, as the broker does.
+pub(super) fn open(
     config: &StoreConfig,
     clock: &Clock,
     fs: Arc<dyn fs::Fs>,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, IoSlice};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::super::StoreError;
@@ -22,7 +22,7 @@ const ROOT: u64 = 0;
 #[derive(Clone, Debug)]
 pub(super) struct Machine(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     nodes: BTreeMap<u64, Node>,
     next_id: u64,
@@ -127,6 +127,36 @@ impl Machine {
             }
         }
         state.forget_unnamed();
+    }
+
+    /// Another machine with the same files.
+    pub(super) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+
+    /// All files there are, in order.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let state = self.lock();
+        let (mut files, mut dirs) = (Vec::new(), vec![(PathBuf::from("/"), ROOT)]);
+        while let Some((path, id)) = dirs.pop() {
+            match &state.nodes[&id] {
+                Node::Dir(dir) => dirs.extend(dir.now.iter().map(|(name, id)| (path.join(name), *id))),
+                Node::File(_) => files.push(path),
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Does something to a file's bytes, behind everyone's back.
+    pub(super) fn tamper<R>(&self, path: &Path, with: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut state = self.lock();
+        let id = state.find(path).unwrap();
+        let content = state.file(id).unwrap();
+        let done = with(&mut content.now);
+        content.on_disk.clone_from(&content.now);
+        content.unsynced.clear();
+        done
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! Whole lives of stores on a machine that loses its power.
 
 mod chance;
+mod damage;
 mod life;
 mod machine;
 
@@ -19,24 +20,32 @@ fn from_environment(name: &str) -> Option<u64> {
 fn a_store_keeps_its_promises_through_losses_of_power() {
     let first = from_environment("STORE_SEED").unwrap_or(1);
     let lives = from_environment("STORE_LIVES").unwrap_or(LIVES);
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    let mut total = life::Tally::default();
-    std::thread::scope(|scope| {
-        let run = |thread| {
-            move || {
-                let seeds = (first..first + lives).filter(move |seed| seed % threads == thread);
-                seeds.map(live).fold(life::Tally::default(), life::Tally::plus)
-            }
-        };
-        let runs: Vec<_> = (0..threads).map(|thread| scope.spawn(run(thread))).collect();
-        for run in runs {
-            total = total.plus(run.join().expect("every life is in order"));
-        }
-    });
+    let total = for_each_seed(first, lives, live, life::Tally::plus);
     println!("{lives} lives from seed {first}: {total:?}");
     if lives >= LIVES {
         assert!(total.power_losses > lives && total.kept_messages > 10 * lives, "{total:?}");
     }
+}
+
+/// Runs something with each of the seeds, on all cores, and adds up what comes out.
+fn for_each_seed<T: Default + Send>(
+    first: u64,
+    count: u64,
+    each: impl Fn(u64) -> T + Sync,
+    plus: impl Fn(T, T) -> T + Sync,
+) -> T {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    std::thread::scope(|scope| {
+        let (each, plus) = (&each, &plus);
+        let run = |thread| {
+            move || {
+                let seeds = (first..first + count).filter(move |seed| seed % threads == thread);
+                seeds.map(each).fold(T::default(), plus)
+            }
+        };
+        let runs: Vec<_> = (0..threads).map(|thread| scope.spawn(run(thread))).collect();
+        runs.into_iter().map(|run| run.join().expect("all is in order")).fold(T::default(), plus)
+    })
 }
 
 fn live(seed: u64) -> life::Tally {
