@@ -157,9 +157,9 @@ impl ConsumeQueue {
         self.max.load(Ordering::Acquire)
     }
 
-    /// The first unit that a file could hold.
+    /// The first unit that a file holds or, as long as there is none, is to hold.
     pub(super) fn begins(&self) -> i64 {
-        self.files.range().map_or(0, |(start, _)| start / UNIT)
+        self.files.range().map_or_else(|| self.lock().first, |(start, _)| start / UNIT)
     }
 
     /// Whether it has no unit yet.

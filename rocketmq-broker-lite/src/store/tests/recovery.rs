@@ -219,6 +219,22 @@ fn a_log_whose_first_files_were_deleted_begins_where_it_begins() {
     }
 }
 
+/// The first file of such a queue is not there yet while its beginning is looked for.
+#[test]
+fn a_queue_built_again_from_the_first_unit_of_a_later_file_begins_there() {
+    let directory = temp();
+    let config = || StoreConfig { mapped_file_size_consume_queue: 20, ..small(directory.path()) };
+    let store = open(config());
+    let appended = fill(&store, "T", 0, 10);
+    store.close().unwrap();
+    fs::remove_file(log_file(directory.path(), 0)).unwrap();
+    fs::remove_dir_all(directory.path().join("consumequeue")).unwrap();
+    let first = appended.iter().find(|it| it.physical_offset >= 1000).unwrap().queue_offset;
+    let store = open(config());
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (first, 10));
+    assert_eq!(drain(&store, "T", 0).len() as i64, 10 - first);
+}
+
 #[test]
 fn the_checkpoint_says_where_to_begin_and_later_units_are_not_trusted() {
     let directory = temp();
