@@ -87,6 +87,12 @@ impl Schedule {
         (0..).zip(next).any(|(queue_id, next)| store.max_offset(SCHEDULE_TOPIC, queue_id) > next)
     }
 
+    /// The queues of the levels, and the next offset to deliver in each.
+    #[cfg(test)]
+    pub(crate) fn reached(&self) -> impl Iterator<Item = (i32, i64)> {
+        (0..).zip(self.progress.iter().map(|progress| progress.next_offset.load(Ordering::Relaxed)))
+    }
+
     /// Delivers some of the messages whose time has come; true if there may be more. A level in which nothing waits
     /// costs a look at its queue's end.
     pub(crate) fn deliver_due(&self, store: &MessageStore, topics: &TopicTable, now_ms: i64) -> bool {

@@ -296,6 +296,10 @@ fn check(base: &Base, machine: &Machine, damage: &Damage, chance: &mut Chance) -
             let committed = running.offsets.query(GROUP, topic, *queue_id).unwrap_or_default();
             assert!((0..=*end).contains(&committed), "{topic} {queue_id}: {committed} of {end}");
         }
+        for (queue_id, next) in running.schedule.reached() {
+            let end = running.store.max_offset(SCHEDULE_TOPIC, queue_id);
+            assert!((0..=end).contains(&next), "delivery goes on at {next} of {end} in {queue_id}");
+        }
         let found = everything(&running.store);
         if is_in(&damage.path, "commitlog") || is_in(&damage.path, "consumequeue/SCHEDULE_TOPIC_XXXX") {
             while running.schedule.deliver_due(&running.store, &running.topics, clock.now_ms()) {}

@@ -276,8 +276,12 @@ impl Life {
         if queues.is_empty() {
             return;
         }
-        let (queue, sent) = queues[self.chance.below(queues.len() as u64) as usize];
-        let offset = self.chance.below(1 + *sent.last_key_value().unwrap().0 as u64) as i64 + 1;
+        let picked = self.chance.below(queues.len() as u64) as usize;
+        let (queue, sent) = queues[picked];
+        let last = *sent.last_key_value().unwrap().0 as u64;
+        // A broker takes what it is told, also what lies beyond the end.
+        let beyond = if self.chance.one_in(8) { self.chance.below(20) } else { 0 };
+        let offset = (1 + self.chance.below(1 + last) + beyond) as i64;
         self.running().offsets.commit(GROUP, &queue.0, queue.1, offset).unwrap();
     }
 
