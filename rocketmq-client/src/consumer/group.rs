@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::limits::{Budget, Load};
 use super::offset::{BrokerOffsets, ConsumeFromWhere, OffsetStore};
-use super::process_queue::{ProcessQueue, Thresholds};
+use super::process_queue::{ProcessQueue, Thresholds, Turn};
 use super::reach::Reach;
 use super::subscriptions::Subscriptions;
 use super::{pull, rebalance};
@@ -240,11 +240,13 @@ impl GroupCore {
 
     // --- offsets ------------------------------------------------------------------------------------------------
 
-    /// Commits what all queues are done with, and does not wait for long for brokers that take their time. A commit that
-    /// has begun is not cut off: the broker might handle it after a later one.
+    /// Commits what all queues are done with, and does not wait for long for brokers that take their time.
     async fn commit_all(self: &Arc<Self>, within: Duration) {
-        let commit = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.commit(&queue).await };
-        self.for_each_held(commit, within).await;
+        let behind = self.held_queues().into_iter().filter(|queue| self.offsets.is_behind(queue));
+        let commit = |core: Arc<Self>, queue: Arc<ProcessQueue>, turn| async move {
+            core.offsets.commit(&queue, turn).await;
+        };
+        self.in_turn(behind, commit, within).await;
     }
 
     /// The same before a rebalance.
@@ -253,21 +255,30 @@ impl GroupCore {
     }
 
     async fn tell_again(self: &Arc<Self>) {
-        let tell = |core: Arc<Self>, queue: Arc<_>| async move { core.offsets.tell_again(&queue).await };
-        self.for_each_held(tell, COMMITTED_WITHIN).await;
+        let told_once = self.held_queues().into_iter().filter(|queue| queue.told_once().is_some());
+        let tell = |core: Arc<Self>, queue: Arc<ProcessQueue>, turn| async move {
+            core.offsets.tell_again(&queue, turn).await;
+        };
+        self.in_turn(told_once, tell, COMMITTED_WITHIN).await;
     }
 
-    async fn for_each_held<F>(
+    /// Tells the brokers something of each queue. Who only waits for a queue's turn is cut off with its time, so that one
+    /// at a time is all that a broker which hangs keeps; what has begun is not, since the broker might handle it after a
+    /// later one.
+    async fn in_turn<F>(
         self: &Arc<Self>,
-        tell: impl Fn(Arc<Self>, Arc<ProcessQueue>) -> F,
+        queues: impl Iterator<Item = Arc<ProcessQueue>>,
+        tell: impl Fn(Arc<Self>, Arc<ProcessQueue>, Turn) -> F,
         within: Duration,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let telling = self.held_queues().into_iter().map(|queue| {
-            let telling = tell(Arc::clone(self), queue);
+        let tell = &tell;
+        let telling = queues.map(|queue| async move {
+            let turn = queue.turn().await;
+            let telling = tell(Arc::clone(self), queue, turn);
             // A panic is logged there.
-            self.tasks.spawn(async move { guarded_async("a commit", telling).await.is_ok() })
+            self.tasks.spawn(async move { guarded_async("a commit", telling).await.is_ok() }).await
         });
         let telling: Vec<_> = telling.collect();
         let _ = tokio::time::timeout(within, futures_util::future::join_all(telling)).await;

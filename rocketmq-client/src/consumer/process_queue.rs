@@ -26,8 +26,11 @@ pub(crate) struct ProcessQueue {
     /// What this queue shares with others: its topic's budget and the consumer's.
     budgets: Vec<Arc<Budget>>,
     /// Held while the broker is told, so that commits arrive in their order.
-    pub(crate) committing: tokio::sync::Mutex<()>,
+    committing: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// The right to commit of a queue, one at a time.
+pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 #[derive(Debug, Default)]
 struct Held {
@@ -129,7 +132,7 @@ impl ProcessQueue {
             less: Notify::new(),
             revoked,
             budgets,
-            committing: tokio::sync::Mutex::new(()),
+            committing: Arc::default(),
         }
     }
 
@@ -307,6 +310,11 @@ impl ProcessQueue {
     }
 
     // --- offsets ------------------------------------------------------------------------------------------------
+
+    /// Waits until no commit of this queue is under way.
+    pub(crate) async fn turn(&self) -> Turn {
+        Arc::clone(&self.committing).lock_owned().await
+    }
 
     /// The offset to commit, if the brokers do not know it yet. With `master_reached`, one that only a slave knows counts
     /// as unknown.

@@ -264,8 +264,13 @@ impl FakeBroker {
 
     /// Counts another client among every group, and tells those that are connected.
     pub(crate) fn joined_by(&self, client_id: &str) {
-        let mut table = self.state.table.lock().unwrap();
-        table.members.insert(client_id.to_owned());
+        self.state.table.lock().unwrap().members.insert(client_id.to_owned());
+        self.tells_of_a_change();
+    }
+
+    /// Tells those that are connected that the group has changed, whether or not it has.
+    pub(crate) fn tells_of_a_change(&self) {
+        let table = self.state.table.lock().unwrap();
         let changed = NotifyConsumerIdsChanged { consumer_group: "g".into() };
         for connection in &table.connections {
             // One that has ended needs to know nothing.

@@ -1,5 +1,6 @@
 //! Which offsets are committed, and what a broker's correction changes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
 use rocketmq_client::ConsumeFromWhere;
 use tokio::sync::Semaphore;
 
-use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, MAX_OFFSET, Reply, one_broker};
+use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, MAX_OFFSET, PATIENCE, Reply, one_broker};
 
 #[tokio::test]
 async fn a_new_group_commits_where_it_begins_before_any_message_comes() {
@@ -63,6 +64,39 @@ async fn a_broker_that_hangs_at_its_first_commit_holds_up_no_other_brokers() {
     let committed = tokio::time::timeout(Duration::from_secs(9), healthy.committed(0, 0)).await;
     assert!(committed.is_ok(), "the healthy broker waits for the other one");
     drop(consumer);
+}
+
+#[tokio::test]
+async fn while_a_broker_hangs_one_commit_of_each_queue_is_under_way_and_they_end_together() {
+    const QUEUES: usize = 50;
+    let (name_server, broker) = one_broker(50).await;
+    let is_hanging = Arc::new(AtomicBool::new(true));
+    let hangs = Arc::clone(&is_hanging);
+    broker.decide(move |asked| match asked {
+        Asked::Commit { .. } if hangs.load(Ordering::SeqCst) => Reply::Silence,
+        _ => Reply::Usual,
+    });
+    let listener = |_: Vec<_>, _| std::future::ready(ConsumeSuccess);
+    let consumer = name_server.consumer().persist_consumer_offset_interval(Duration::from_millis(10));
+    let consumer = consumer.consume_from_where(ConsumeFromWhere::LastOffset);
+    let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
+    for _ in 0..QUEUES {
+        broker.asked("a pull", |asked| matches!(asked, Asked::Pull { .. })).await;
+    }
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    // Each of these waits for the commits, and the clock goes on meanwhile.
+    for _ in 0..3 {
+        broker.tells_of_a_change();
+        broker.asked("who is in the group", |asked| matches!(asked, Asked::Members { .. })).await;
+    }
+    assert!(tasks() < before + 2 * QUEUES, "{} tasks, {before} before", tasks());
+    // The topic's first commit goes alone. Once it is given up, the others do not wait for each other.
+    for _ in 1..QUEUES {
+        broker.asked("a commit", |asked| matches!(asked, Asked::Commit { .. })).await;
+    }
+    is_hanging.store(false, Ordering::SeqCst);
+    tokio::time::timeout(PATIENCE, consumer.shutdown()).await.expect("the shutdown waits");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ pub(super) mod start;
 
 use rocketmq_protocol::message::MessageQueue;
 
-use super::process_queue::{Committed, ProcessQueue};
+use super::process_queue::{Committed, ProcessQueue, Turn};
 use crate::error::Result;
 
 pub(crate) use remote::{BrokerOffsets, no_broker};
@@ -35,14 +35,16 @@ impl OffsetStore {
         }
     }
 
+    /// Whether a queue is done with something that the store does not know yet.
+    pub(crate) fn is_behind(&self, held: &ProcessQueue) -> bool {
+        let Self::Brokers(brokers) = self;
+        held.uncommitted(brokers.reaches_master(&held.queue)).is_some()
+    }
+
     /// Commits what a queue is done with and the store does not know yet. What fails is tried again the next time.
-    pub(crate) async fn commit(&self, held: &ProcessQueue) {
+    pub(crate) async fn commit(&self, held: &ProcessQueue, _turn: Turn) {
         let Self::Brokers(brokers) = self;
         let master_reached = brokers.reaches_master(&held.queue);
-        if held.uncommitted(master_reached).is_none() {
-            return;
-        }
-        let _committing = held.committing.lock().await;
         let Some(offset) = held.uncommitted(master_reached) else { return };
         // A master that was away knows nothing of what its slave was told, and perhaps more than that.
         let was_away = master_reached && held.committed().is_some_and(|known| !known.at_master);
@@ -53,14 +55,11 @@ impl OffsetStore {
         settle(held, offset, told);
     }
 
-    /// Tells once more what was told once: a broker that stopped before it saved its offsets has forgotten it, and a 4.9
-    /// broker loses one of two members' first commits of a topic if they come at once. (Java tells every offset each time.)
-    pub(crate) async fn tell_again(&self, held: &ProcessQueue) {
+    /// Tells once more what was [told once](ProcessQueue::told_once): a broker that stopped before it saved its offsets has
+    /// forgotten it, and a 4.9 broker loses one of two members' first commits of a topic if they come at once. (Java tells
+    /// every offset each time.)
+    pub(crate) async fn tell_again(&self, held: &ProcessQueue, _turn: Turn) {
         let Self::Brokers(brokers) = self;
-        if held.told_once().is_none() {
-            return;
-        }
-        let _committing = held.committing.lock().await;
         let Some(offset) = held.told_once() else { return };
         settle(held, offset, brokers.commit(&held.queue, offset).await);
     }
@@ -68,7 +67,7 @@ impl OffsetStore {
     /// The last commit of a queue that was given up: its next owner may have committed already, and no offset goes back.
     pub(crate) async fn commit_last(&self, held: &ProcessQueue) {
         let Self::Brokers(brokers) = self;
-        let _committing = held.committing.lock().await;
+        let _turn = held.turn().await;
         let Some(offset) = held.uncommitted(brokers.reaches_master(&held.queue)) else { return };
         let told = self.commit_forward(held, offset).await;
         settle(held, offset, told);

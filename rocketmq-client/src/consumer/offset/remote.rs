@@ -34,16 +34,27 @@ pub(crate) struct BrokerOffsets {
 }
 
 /// A 4.9 broker makes the table of a group's topic at its first commit, without a lock: of several first commits at once, for
-/// different queues, it answers all with success and keeps one. So the first one goes alone, at each broker.
+/// different queues, it answers all with success and keeps one. So the first one goes alone, at each broker. Whatever comes
+/// of it: behind a broker that hangs all would wait for each other.
 #[derive(Default)]
 struct FirstCommits(Mutex<HashMap<(ByteString, ByteString), Arc<FirstCommit>>>);
 
 /// Of one topic at one broker.
 #[derive(Default)]
 struct FirstCommit {
-    is_made: AtomicBool,
-    /// Held while it is under way.
-    alone: tokio::sync::Mutex<()>,
+    is_over: AtomicBool,
+    under_way: tokio::sync::Mutex<()>,
+}
+
+impl FirstCommit {
+    /// Waits while it is under way; whoever comes before it is over makes it.
+    async fn alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.is_over.load(Ordering::Acquire) {
+            return None;
+        }
+        let under_way = self.under_way.lock().await;
+        (!self.is_over.load(Ordering::Acquire)).then_some(under_way)
+    }
 }
 
 impl FirstCommits {
@@ -85,13 +96,10 @@ impl BrokerOffsets {
             broker_name: Some(queue.broker_name_shared().clone()),
         };
         let first = self.first_commits.of(queue);
-        if first.is_made.load(Ordering::Acquire) {
-            return self.tell(queue, &request).await;
-        }
-        let _alone = first.alone.lock().await;
-        let committed = self.tell(queue, &request).await?;
-        first.is_made.store(true, Ordering::Release);
-        Ok(committed)
+        let _alone = first.alone().await;
+        let told = self.tell(queue, &request).await;
+        first.is_over.store(true, Ordering::Release);
+        told
     }
 
     async fn tell(&self, queue: &MessageQueue, request: &UpdateConsumerOffsetRequest) -> Result<Committed> {
