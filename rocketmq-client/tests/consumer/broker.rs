@@ -1,12 +1,16 @@
 //! Brokers, and a name server, that do what a test wants and tell what they are asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rocketmq_client::{ConsumeFromWhere, DefaultMQPushConsumer, DefaultMQPushConsumerBuilder};
+use rocketmq_client::{
+    ConsumeConcurrentlyContext, ConsumeConcurrentlyStatus, ConsumeFromWhere, DefaultMQPushConsumer,
+    DefaultMQPushConsumerBuilder, MessageExt,
+};
 use rocketmq_protocol::body::consumer_list::ConsumerList;
 use rocketmq_protocol::body::heartbeat::HeartbeatData;
 use rocketmq_protocol::body::json;
@@ -358,19 +362,6 @@ impl FakeNameServer {
     }
 }
 
-/// Accepts connections and does nothing with them.
-pub(crate) async fn hanging_peer() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut taken = Vec::new();
-        while let Ok(connection) = listener.accept().await {
-            taken.push(connection);
-        }
-    });
-    addr
-}
-
 /// One broker that is a cluster.
 pub(crate) async fn one_broker(queues: i32) -> (FakeNameServer, FakeBroker) {
     let broker = FakeBroker::start().await;
@@ -439,8 +430,22 @@ impl Inbox {
         Self { sender, bodies }
     }
 
+    /// Takes every message, and passes it on.
+    pub(crate) fn listener(
+        &self,
+    ) -> impl Fn(Vec<MessageExt>, ConsumeConcurrentlyContext) -> Ready<ConsumeConcurrentlyStatus>
+    + Send
+    + Sync
+    + use<> {
+        let pass = self.passer();
+        move |messages, _| {
+            pass(&messages);
+            ready(ConsumeConcurrentlyStatus::ConsumeSuccess)
+        }
+    }
+
     /// Passes on what a call has.
-    pub(crate) fn passer(&self) -> impl Fn(&[rocketmq_client::MessageExt]) + Send + Sync + Clone + use<> {
+    pub(crate) fn passer(&self) -> impl Fn(&[MessageExt]) + Send + Sync + Clone + use<> {
         let sender = self.sender.clone();
         move |messages| {
             for message in messages {

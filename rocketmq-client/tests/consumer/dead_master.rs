@@ -12,11 +12,7 @@ async fn a_dead_master_stops_no_other_queue_and_its_own_are_consumed_once_it_is_
     let dead = sick.die().await;
     let name_server = FakeNameServer::start(1, &[("a", &[(0, dead)]), ("b", &[(0, healthy.addr)])]).await;
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
     assert_eq!(inbox.next(5).await, ["0:0", "0:1", "0:2", "0:3", "0:4"]);
 
@@ -38,11 +34,7 @@ async fn without_its_master_a_queue_is_consumed_from_the_slave_which_is_told_the
         slave.commit(0, 2);
         let name_server = FakeNameServer::start(1, &[("a", named)]).await;
         let mut inbox = Inbox::new();
-        let pass = inbox.passer();
-        let listener = move |messages: Vec<_>, _| {
-            pass(&messages);
-            std::future::ready(ConsumeSuccess)
-        };
+        let listener = inbox.listener();
         let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
         assert_eq!(inbox.next(3).await, ["0:2", "0:3", "0:4"], "the slave's offset counts");
         consumer.shutdown().await;
@@ -100,11 +92,7 @@ async fn a_master_that_hangs_is_passed_over_until_it_answers_again() {
     });
     let name_server = FakeNameServer::start(1, &[("a", &[(0, master.addr), (1, slave.addr)])]).await;
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().mq_client_api_timeout(std::time::Duration::from_millis(300));
     let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
     inbox.next(5).await;

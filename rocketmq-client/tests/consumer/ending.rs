@@ -6,7 +6,8 @@ use std::time::Duration;
 use rocketmq_client::ConsumeConcurrentlyStatus::ConsumeSuccess;
 use tokio::sync::Semaphore;
 
-use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, PATIENCE, hanging_peer, one_broker};
+use crate::broker::{Asked, FakeBroker, FakeNameServer, Inbox, PATIENCE, one_broker};
+use crate::peers::hanging_peer;
 
 fn is_unregister(asked: &Asked) -> bool {
     *asked == Asked::Unregister
@@ -17,11 +18,7 @@ async fn a_shutdown_commits_before_the_group_learns_of_it() {
     let (name_server, broker) = one_broker(1).await;
     broker.has(0, 0..3);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
     inbox.next(3).await;
     let report = consumer.shutdown().await;
@@ -41,11 +38,7 @@ async fn a_hanging_broker_holds_up_neither_a_start_nor_a_shutdown() {
     let name_server = FakeNameServer::start(1, &brokers).await;
     broker.has(0, 0..3);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let builder = name_server.consumer().mq_client_api_timeout(10 * PATIENCE);
     let consumer = builder.consume_concurrently(listener).start();
     let consumer = tokio::time::timeout(PATIENCE / 3, consumer).await.expect("the start waits").unwrap();
@@ -106,11 +99,7 @@ async fn a_consumer_whose_last_handle_is_dropped_says_goodbye_and_commits() {
     let (name_server, broker) = one_broker(1).await;
     broker.has(0, 0..2);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
     inbox.next(2).await;
     drop(consumer.clone());

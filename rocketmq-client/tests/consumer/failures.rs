@@ -34,11 +34,7 @@ async fn a_record_that_cannot_be_read_goes_back_like_a_failed_message_and_blocks
     broker.has(0, 0..3);
     broker.has_record(0, 1, unreadable(1));
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().consume_message_batch_max_size(8);
     let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
     assert_eq!(inbox.next(2).await, ["0:0", "0:2"]);
@@ -60,11 +56,7 @@ async fn a_record_that_its_broker_cannot_read_either_is_passed_over() {
         _ => Reply::Usual,
     });
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let interval = Duration::from_millis(20);
     let consumer = name_server.consumer().persist_consumer_offset_interval(interval);
     let consumer = consumer.consume_concurrently(listener).start().await.unwrap();
@@ -177,11 +169,7 @@ async fn a_strategy_that_panics_costs_one_rebalance_only() {
     let (name_server, broker) = one_broker(1).await;
     broker.has(0, 0..1);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let strategy = Moody(AtomicBool::new(false));
     let consumer = name_server.consumer().allocate_message_queue_strategy(strategy);
     let consumer = consumer.consume_concurrently(listener).start().await.unwrap();

@@ -15,11 +15,7 @@ async fn who_takes_a_queue_from_another_begins_where_that_one_ended() {
     broker.joined_by("zzz: the queue's owner until now");
     let broker = Arc::new(broker);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     let consumer = name_server.consumer().consume_concurrently(listener).start().await.unwrap();
     // The other one commits as soon as it learns that the group has changed.
     broker.commit(0, 5);
@@ -61,11 +57,7 @@ async fn a_late_commit_does_not_take_the_next_owners_back() {
     let (name_server, broker) = one_broker(2).await;
     broker.has(1, 0..5);
     let mut inbox = Inbox::new();
-    let pass = inbox.passer();
-    let listener = move |messages: Vec<_>, _| {
-        pass(&messages);
-        std::future::ready(ConsumeSuccess)
-    };
+    let listener = inbox.listener();
     // What is committed before the hand-over is lost on its way.
     broker.decide(|asked| match asked {
         Asked::Commit { queue_id: 1, .. } => Reply::Refuse(rocketmq_client::ResponseCode::SystemError),

@@ -8,3 +8,5 @@ mod failures;
 mod hand_over;
 mod log;
 mod offsets;
+#[path = "../peers/mod.rs"]
+mod peers;

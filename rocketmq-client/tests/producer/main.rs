@@ -7,4 +7,6 @@ mod failing_brokers;
 mod name_servers;
 mod order;
 mod panics;
+#[path = "../peers/mod.rs"]
+mod peers;
 mod requests;

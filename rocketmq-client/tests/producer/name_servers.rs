@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rocketmq_client::{DefaultMQProducer, DefaultMQProducerBuilder, ErrorKind, Message};
 
-use crate::cluster::{FakeBroker, FakeNameServer, PATIENCE, closed_port, hanging_peer};
+use crate::cluster::{FakeBroker, FakeNameServer, PATIENCE, closed_port};
+use crate::peers::hanging_peer;
 
 /// Half of them start at the first name server, half at the second: this many make it all but certain that both happen.
 const PRODUCERS: usize = 24;
