@@ -154,6 +154,6 @@ impl ClientInstance {
     /// Ends connections and duties, without waiting.
     fn close(&self) {
         self.stop.cancel();
-        self.door.close("the client was shut down");
+        self.door.close();
     }
 }

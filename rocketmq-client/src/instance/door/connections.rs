@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::instance::single_flight::SingleFlight;
 
+/// Why connections end with their client.
+const SHUT_DOWN: &str = "the client was shut down";
+
 /// The connections of one client.
 pub(super) struct Connections {
     slots: DashMap<Arc<str>, Arc<Slot>, RandomState>,
@@ -85,7 +88,7 @@ impl Connections {
             before.close("the peer asked for a new connection");
         }
         if self.tasks.is_closed() {
-            self.closed().extend(slot.close("the client was shut down"));
+            self.closed().extend(slot.close());
         }
     }
 
@@ -99,10 +102,10 @@ impl Connections {
     }
 
     /// Ends every connection, now and for good.
-    pub(super) fn close(&self, cause: &str) {
+    pub(super) fn close(&self) {
         self.tasks.close();
         for slot in &self.slots {
-            self.closed().extend(slot.close(cause));
+            self.closed().extend(slot.close());
         }
     }
 
@@ -111,7 +114,7 @@ impl Connections {
         let closed = std::mem::take(&mut *self.closed());
         let mut all = Abandoned::default();
         for connection in closed {
-            all += connection.shutdown("the client was shut down", Duration::ZERO).await;
+            all += connection.shutdown(SHUT_DOWN, Duration::ZERO).await;
         }
         all
     }
@@ -142,7 +145,7 @@ impl Connections {
             slot.current.store(Some(Arc::clone(&connection)));
             // Looked at last: close() ends the tracker first and looks at the slots then, so that no connection is left.
             if tasks.is_closed() {
-                connection.close("the client was shut down");
+                connection.close(SHUT_DOWN);
                 return Err(shut_down(addr));
             }
             Ok(connection)
@@ -151,7 +154,7 @@ impl Connections {
 }
 
 fn shut_down(addr: Arc<str>) -> RemotingError {
-    RemotingError::NotSent { addr, cause: "the client was shut down".into() }
+    RemotingError::NotSent { addr, cause: SHUT_DOWN.into() }
 }
 
 impl Slot {
@@ -160,9 +163,9 @@ impl Slot {
     }
 
     /// Ends its connections; returns them.
-    fn close(&self, cause: &str) -> impl Iterator<Item = Arc<Connection>> + use<> {
+    fn close(&self) -> impl Iterator<Item = Arc<Connection>> + use<> {
         let connections = [self.current.swap(None), self.left.swap(None)];
-        connections.iter().flatten().for_each(|connection| connection.close(cause));
+        connections.iter().flatten().for_each(|connection| connection.close(SHUT_DOWN));
         connections.into_iter().flatten()
     }
 }

@@ -236,8 +236,8 @@ impl Door {
     }
 
     /// Ends every connection, now and for good.
-    pub(super) fn close(&self, cause: &str) {
-        self.connections.close(cause);
+    pub(super) fn close(&self) {
+        self.connections.close();
     }
 
     /// What connections that [`close`](Self::close) has ended had not written.
