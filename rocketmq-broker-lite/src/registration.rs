@@ -113,11 +113,17 @@ impl Registration {
         let mut version = increment.version;
         // What clients may do is no part of the table, but a change of it is one for the name server.
         version.timestamp += i64::from(permission != self.permission);
-        let parts = increment.topics.chunks(TOPICS_IN_A_PART);
-        let behind = (0..).step_by(2).take(parts.len().max(1)).collect::<Vec<i64>>().into_iter().rev();
-        let parts = if increment.topics.is_empty() { vec![&[][..]] } else { parts.collect() };
-        let versions = behind.map(|behind| DataVersion { timestamp: version.timestamp - behind, ..version });
-        parts.into_iter().zip(versions).map(|(part, version)| body(version, part, permission)).collect()
+        let mut parts: Vec<_> = increment.topics.chunks(TOPICS_IN_A_PART).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let last = parts.len() - 1;
+        let bodies = parts.into_iter().enumerate().map(|(number, part)| {
+            // Two apart: what a changed permission adds to one must not make it another's.
+            let behind = 2 * i64::try_from(last - number).unwrap_or_default();
+            body(DataVersion { timestamp: version.timestamp - behind, ..version }, part, permission)
+        });
+        bodies.collect()
     }
 
     /// What clients may do with this broker's topics: a store that failed for good takes no messages.

@@ -56,26 +56,22 @@ struct FaultyFile {
 impl Faults {
     /// Makes syncs of the log wait, or lets them go on.
     pub(crate) fn hold_syncs(&self, held: bool) {
-        *self.held_syncs.lock().unwrap() = held;
-        self.changed.notify_all();
+        self.hold(&self.held_syncs, held);
     }
 
     /// Makes syncs of the broker's tables wait, or lets them go on.
     pub(crate) fn hold_table_syncs(&self, held: bool) {
-        *self.held_table_syncs.lock().unwrap() = held;
-        self.changed.notify_all();
+        self.hold(&self.held_table_syncs, held);
     }
 
     /// Makes syncs of consume queues wait, or lets them go on.
     pub(crate) fn hold_queue_syncs(&self, held: bool) {
-        *self.held_queue_syncs.lock().unwrap() = held;
-        self.changed.notify_all();
+        self.hold(&self.held_queue_syncs, held);
     }
 
     /// Makes writes to the log wait, or lets them go on.
     pub(crate) fn hold_writes(&self, held: bool) {
-        *self.held_writes.lock().unwrap() = held;
-        self.changed.notify_all();
+        self.hold(&self.held_writes, held);
     }
 
     /// Returns once that many files of the log were opened.
@@ -86,7 +82,11 @@ impl Faults {
 
     /// Makes reads wait, as if nothing were in the page cache, or lets them go on.
     pub(crate) fn hold_reads(&self, held: bool) {
-        *self.held_reads.lock().unwrap() = held;
+        self.hold(&self.held_reads, held);
+    }
+
+    fn hold(&self, which: &Mutex<bool>, held: bool) {
+        *which.lock().unwrap() = held;
         self.changed.notify_all();
     }
 

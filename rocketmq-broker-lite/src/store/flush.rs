@@ -220,9 +220,7 @@ fn wait_for_answers(inner: &Inner) -> bool {
         state.answers_at = state.waiters.iter().map(|waiter| waiter.deadline).min();
         state = match state.answers_at {
             None => flusher.answer_wake.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(at) => {
-                flusher.answer_wake.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(at) => sleep_for(&flusher.answer_wake, state, at - now),
         };
     }
 }
@@ -254,7 +252,7 @@ fn wait_for_log_work(inner: &Inner) -> bool {
                 state.log_waits = false;
                 return true;
             }
-            state = flusher.log_wake.wait_timeout(state, due - now).unwrap_or_else(PoisonError::into_inner).0;
+            state = sleep_for(&flusher.log_wake, state, due - now);
         }
         state.log_waits = false;
     }
@@ -323,11 +321,14 @@ fn wait_for_queue_work(inner: &Inner, next_pass: &mut Option<Instant>) -> bool {
                 sleep_unless(&flusher.queue_sleeps, &flusher.queue_wake, state, || inner.has_queue_work())
             }
             Some(at) if at <= now => return true,
-            Some(at) => {
-                flusher.queue_wake.wait_timeout(state, at - now).unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(at) => sleep_for(&flusher.queue_wake, state, at - now),
         };
     }
+}
+
+/// Sleeps until woken, or until its time is over.
+fn sleep_for<'a>(wake: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    wake.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// Sleeps until woken, unless there is work; an append sees `sleeps`.

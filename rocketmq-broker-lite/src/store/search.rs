@@ -15,9 +15,11 @@ const HEAD_BYTES: usize = 80;
 
 /// The whole record at a place in the log, undamaged as far as its checksum tells.
 pub(super) fn message_at(log: &CommitLog, physical_offset: i64) -> Result<Bytes, StoreError> {
-    let tail = log.tail().look().from(physical_offset).map(|(bytes, _)| bytes);
-    if let Some(record) = tail.as_deref().and_then(|bytes| Record::parse(bytes).ok()) {
-        return Ok(Bytes::copy_from_slice(&tail.as_deref().unwrap_or_default()[..record.encoded_len()]));
+    let in_tail = log.tail().look().from(physical_offset);
+    if let Some((bytes, _)) = in_tail
+        && let Ok(record) = Record::parse(&bytes)
+    {
+        return Ok(Bytes::copy_from_slice(&bytes[..record.encoded_len()]));
     }
     let mut bytes = Vec::new();
     log.read(&mut bytes, FIRST_READ_BYTES, physical_offset)?;

@@ -74,6 +74,8 @@ struct At {
 /// What lies together in one file.
 struct Run {
     entries: Range<usize>,
+    /// Their bytes, as parts of their submissions, as few as possible.
+    parts: Vec<(usize, Range<usize>)>,
     start: i64,
     end: i64,
     file_end: i64,
@@ -84,12 +86,23 @@ struct Run {
 impl Run {
     fn new(start: i64, file_size: i64, first_entry: usize) -> Self {
         let file_end = start - start % file_size + file_size;
-        Self { entries: first_entry..first_entry, start, end: start, file_end, ends_file: false }
+        let entries = first_entry..first_entry;
+        Self { entries, parts: Vec::new(), start, end: start, file_end, ends_file: false }
     }
 
     fn has_room(&self, bytes: usize) -> bool {
         let needed = i64::try_from(bytes.saturating_add(BLANK_BYTES)).unwrap_or(i64::MAX);
         needed <= self.file_end - self.end
+    }
+
+    /// Adds an entry, which has those bytes of its submission.
+    fn add(&mut self, submission: usize, bytes: Range<usize>) {
+        self.entries.end += 1;
+        self.end += i64::try_from(bytes.len()).unwrap_or_default();
+        match self.parts.last_mut() {
+            Some((last, range)) if *last == submission && range.end == bytes.start => range.end = bytes.end,
+            _ => self.parts.push((submission, bytes)),
+        }
     }
 }
 
@@ -115,8 +128,7 @@ impl Plan {
                 let physical_offset = run.end;
                 submission.place(index, Placement { queue_offset, physical_offset, store_timestamp });
                 plan.entries.push(At { submission: number, entry: index });
-                run.entries.end += 1;
-                run.end += i64::try_from(size).unwrap_or_default();
+                run.add(number, submission.entries[index].bytes.clone());
             }
         }
         plan.runs.push(run);
@@ -136,9 +148,8 @@ fn write_run(
     let entries = &entries[run.entries.clone()];
     debug_assert_eq!(run.start, writer.end(), "runs lie one behind the other");
     if !entries.is_empty() || run.ends_file {
-        let parts = parts(entries, batch).into_iter();
-        let parts: Vec<_> =
-            parts.map(|(submission, range)| IoSlice::new(&batch[submission].0.bytes[range])).collect();
+        let bytes = |(submission, range): &(usize, Range<usize>)| &batch[*submission].0.bytes[range.clone()];
+        let parts: Vec<_> = run.parts.iter().map(|part| IoSlice::new(bytes(part))).collect();
         inner.log.write(writer, &parts, run.ends_file, store_timestamp)?;
     }
     for at in entries {
@@ -147,29 +158,14 @@ fn write_run(
     Ok(())
 }
 
-/// The bytes of entries as parts of their submissions, as few as possible.
-fn parts(entries: &[At], batch: &[Submitted]) -> Vec<(usize, Range<usize>)> {
-    let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
-    for at in entries {
-        let bytes = &batch[at.submission].0.entries[at.entry].bytes;
-        match parts.last_mut() {
-            Some((submission, range)) if *submission == at.submission && range.end == bytes.start => {
-                range.end = bytes.end;
-            }
-            _ => parts.push((at.submission, bytes.clone())),
-        }
-    }
-    parts
-}
-
 /// Keeps what was written for those who pull at the log's end.
 fn keep(inner: &Inner, plan: &Plan, batch: &mut [Submitted]) {
     let frozen: Vec<Bytes> =
         batch.iter_mut().map(|(submission, _)| std::mem::take(&mut submission.bytes).freeze()).collect();
     for run in &plan.runs {
         let mut physical_offset = run.start;
-        for (submission, range) in parts(&plan.entries[run.entries.clone()], batch) {
-            let bytes = frozen[submission].slice(range);
+        for (submission, range) in &run.parts {
+            let bytes = frozen[*submission].slice(range.clone());
             let len = i64::try_from(bytes.len()).unwrap_or_default();
             inner.log.tail().push(physical_offset, bytes);
             physical_offset += len;
