@@ -204,20 +204,9 @@ impl Sinks<'_> {
         }
         let known = self.topics.find(topic);
         let unknown = ByteString::from(if known.is_none() { topic } else { "" });
-        let message = NewMessage {
-            topic: known.as_ref().map_or(&unknown, |topic| &topic.name),
-            queue_id,
-            flag: record.flag,
-            sys_flag: record.sys_flag,
-            born_timestamp: record.born_timestamp,
-            born_host: record.born_host,
-            store_host: record.store_host,
-            reconsume_times: record.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: record.body,
-            properties,
-            tags_code: stored_properties::note(properties).tags_code(),
-        };
+        let topic = known.as_ref().map_or(&unknown, |topic| &topic.name);
+        let tags_code = stored_properties::note(properties).tags_code();
+        let message = NewMessage::again(record, topic, queue_id, properties, tags_code);
         match self.store.append(message) {
             Ok(appended) => Ok(appended),
             Err(error @ (StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. })) => {

@@ -125,16 +125,6 @@ impl<T> HeldPulls<T> {
         taken
     }
 
-    /// The pulls of a queue for which `wanted` is true.
-    pub(crate) fn take_of(
-        &self,
-        topic: &str,
-        queue_id: i32,
-        wanted: impl Fn(&HeldPull<T>) -> bool,
-    ) -> Vec<HeldPull<T>> {
-        self.take(topic, queue_id, wanted)
-    }
-
     /// The queues in which pulls are held.
     pub(crate) fn queues(&self) -> Vec<(ByteString, i32)> {
         let of_topic = |topic: &ByteString, queues: &HashMap<i32, Vec<HeldPull<T>>>| {
@@ -148,9 +138,14 @@ impl<T> HeldPulls<T> {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Called for each message that is stored: finds out fast that nobody waits. Empty lists stay, for the next pull
-    /// of that queue.
-    fn take(&self, topic: &str, queue_id: i32, wanted: impl Fn(&HeldPull<T>) -> bool) -> Vec<HeldPull<T>> {
+    /// The pulls of a queue for which `wanted` is true. Called for each message that is stored: finds out fast that nobody
+    /// waits. Empty lists stay, for the next pull of that queue.
+    pub(crate) fn take(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        wanted: impl Fn(&HeldPull<T>) -> bool,
+    ) -> Vec<HeldPull<T>> {
         if self.count() == 0 {
             return Vec::new();
         }

@@ -97,9 +97,7 @@ impl PullHold {
     pub(crate) fn disconnected(&self, connection: &Connection) {
         let Some((_, places)) = self.places.remove(connection) else { return };
         for (topic, queue_id) in places.into_keys() {
-            drop(
-                self.held.take_of(&topic, queue_id, |pull| pull.ticket.responder.connection() == connection),
-            );
+            drop(self.held.take(&topic, queue_id, |pull| pull.ticket.responder.connection() == connection));
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rocketmq_protocol::ByteString;
 use rocketmq_protocol::message::SysFlag;
+use rocketmq_protocol::message::record::Record;
 
 /// A message to store, borrowed from the request that brought it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,32 @@ pub(crate) struct NewMessage<'a> {
     /// What the consume queue keeps for filtering. For `SCHEDULE_TOPIC_XXXX` the store puts the deliver time there
     /// instead: store time and the delay of property `DELAY`.
     pub(crate) tags_code: i64,
+}
+
+impl<'a> NewMessage<'a> {
+    /// The message of a record once more, at another place and with other properties.
+    pub(crate) fn again(
+        record: &Record<'a>,
+        topic: &'a ByteString,
+        queue_id: i32,
+        properties: &'a str,
+        tags_code: i64,
+    ) -> Self {
+        Self {
+            topic,
+            queue_id,
+            flag: record.flag,
+            sys_flag: record.sys_flag,
+            born_timestamp: record.born_timestamp,
+            born_host: record.born_host,
+            store_host: record.store_host,
+            reconsume_times: record.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: record.body,
+            properties,
+            tags_code,
+        }
+    }
 }
 
 /// Where a message came to lie.

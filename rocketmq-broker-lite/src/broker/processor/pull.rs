@@ -213,7 +213,7 @@ fn check(
     let Ok(max_messages) = usize::try_from(header.max_msg_nums) else {
         // Java makes a list of that capacity.
         let remark = format!("Illegal Capacity: {}", header.max_msg_nums);
-        return Err(Refusal::new(ResponseCode::SystemError, remark));
+        return Err(Refusal::system(remark));
     };
     let plan = PullPlan {
         group,
@@ -248,7 +248,7 @@ fn readable_topic(
             topic.name,
             connection.peer_addr()
         );
-        return Err(Refusal::new(ResponseCode::SystemError, remark));
+        return Err(Refusal::system(remark));
     }
     Ok(topic)
 }

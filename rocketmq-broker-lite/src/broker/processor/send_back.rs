@@ -86,9 +86,7 @@ fn take_back(
         let remark = format!("the topic[{}] sending message is forbidden", retry.name);
         return Err(Refusal::new(ResponseCode::NoPermission, remark));
     }
-    let not_found = |_| {
-        Refusal::new(ResponseCode::SystemError, format!("look message by offset failed, {}", header.offset))
-    };
+    let not_found = |_| Refusal::system(format!("look message by offset failed, {}", header.offset));
     let bytes = context.store.message_at(header.offset).map_err(not_found)?;
     let record = Record::parse(&bytes).map_err(|_| not_found(StoreError::NotFound(header.offset)))?;
     let destination = destination(
@@ -126,19 +124,10 @@ fn encode_again(
             (context.topics.find_or_create(&retry.name, 1, 0), retry_queue(group))
         }
     };
+    let tags_code = note(properties.as_str()).tags_code();
     let message = NewMessage {
-        topic: &topic.name,
-        queue_id,
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
-        store_host: record.store_host,
         reconsume_times: record.reconsume_times.saturating_add(1),
-        prepared_transaction_offset: 0,
-        body: record.body,
-        properties: properties.as_str(),
-        tags_code: note(properties.as_str()).tags_code(),
+        ..NewMessage::again(record, &topic.name, queue_id, properties.as_str(), tags_code)
     };
     let mut submission = Submission::default();
     context.store.encode(&[message], &mut submission).map_err(|error| not_stored(&error))?;
@@ -146,7 +135,7 @@ fn encode_again(
 }
 
 fn not_stored(error: &StoreError) -> Refusal {
-    Refusal::new(ResponseCode::SystemError, status_name(error))
+    Refusal::system(status_name(error))
 }
 
 fn retry_queue(group: &SubscriptionGroup) -> i32 {

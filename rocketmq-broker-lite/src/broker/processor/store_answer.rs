@@ -12,9 +12,7 @@ const BUSY: &str = "[PC_SYNCHRONIZED]broker busy, start flow control for a while
 pub(crate) fn refusal(error: &StoreError, max_message_size: usize) -> Refusal {
     match error {
         StoreError::MessageIllegal { .. } | StoreError::PropertiesTooLong { .. } => illegal(max_message_size),
-        StoreError::MixedBatch | StoreError::NotFound(_) => {
-            Refusal::new(ResponseCode::SystemError, error.to_string())
-        }
+        StoreError::MixedBatch | StoreError::NotFound(_) => Refusal::system(error),
         StoreError::Busy => Refusal::new(ResponseCode::SystemBusy, BUSY),
         // Why in detail is for the log: it names the server's files.
         _ => Refusal::new(ResponseCode::ServiceNotAvailable, not_available(error)),

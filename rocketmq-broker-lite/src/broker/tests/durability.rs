@@ -2,8 +2,6 @@
 
 use std::pin::pin;
 
-use rocketmq_protocol::request::SendBackRequest;
-
 use super::super::context::Context;
 use super::*;
 use crate::config::FlushDiskType;
@@ -14,19 +12,6 @@ async fn broker_with_faults(flush: FlushDiskType) -> (TestBroker, Arc<Faults>) {
     let fs = Arc::new(FaultyFs(Arc::clone(&faults)));
     let broker = TestBroker::on(fs, |config| config.flush_disk_type = flush).await;
     (broker, faults)
-}
-
-fn give_back(offset: i64) -> SendBackRequest {
-    SendBackRequest {
-        offset,
-        group: "g".into(),
-        delay_level: 0,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: None,
-        max_reconsume_times: None,
-        broker_name: None,
-    }
 }
 
 /// What the file of that name in `config` says, if it is there.
@@ -41,7 +26,7 @@ async fn with_sync_flush_a_message_given_back_is_answered_once_the_disk_has_it()
     client.send("T", "x", &[]).await;
     let message = client.pull(&pull_request("T", 0, 0, "*")).await.messages.remove(0);
     faults.hold_syncs(true);
-    let request = give_back(message.commit_log_offset());
+    let request = send_back_request("g", message.commit_log_offset());
     let mut answer = pin!(client.connection.begin(&request, Bytes::new(), PATIENCE).unwrap());
     eventually("the sync runs", async || faults.held() == 1).await;
     assert_eq!(broker.broker.context.store.max_offset("SCHEDULE_TOPIC_XXXX", 2), 1, "it is in the log");
@@ -102,7 +87,7 @@ async fn a_refusal_shows_no_paths_and_a_close_that_fails_says_so() {
     let root = broker.config.store_path_root_dir.display().to_string();
     let (code, remark) = client.code_of(&send_request("T", &[]), "y").await;
     assert!(code != 0 && !remark.is_empty() && !remark.contains(&root), "{code} {remark}");
-    let (code, remark) = client.code_of(&give_back(0), Bytes::new()).await;
+    let (code, remark) = client.code_of(&send_back_request("g", 0), Bytes::new()).await;
     assert!(code != 0 && !remark.is_empty() && !remark.contains(&root), "{code} {remark}");
     faults.fail_writes.store(false, Ordering::SeqCst);
     client.send("T", "y", &[]).await;

@@ -32,7 +32,7 @@ use rocketmq_protocol::message::wire::{WireMessageExt, WireProperties};
 use rocketmq_protocol::message::{AUTO_CREATE_TOPIC_KEY, MessageExt, Properties};
 use rocketmq_protocol::remoting::{self, Connection, ConnectionConfig, Handler, Responder};
 use rocketmq_protocol::request::{
-    HeartbeatRequest, PullMessageRequest, PullMessageResponse, Request, SendMessageRequest,
+    HeartbeatRequest, PullMessageRequest, PullMessageResponse, Request, SendBackRequest, SendMessageRequest,
     SendMessageResponse, pull_sys_flag,
 };
 use tempfile::TempDir;
@@ -282,6 +282,19 @@ impl Request for Raw {
 
     fn code(&self) -> RequestCode {
         self.0
+    }
+}
+
+fn send_back_request(group: &str, offset: i64) -> SendBackRequest {
+    SendBackRequest {
+        offset,
+        group: group.into(),
+        delay_level: 0,
+        origin_msg_id: None,
+        origin_topic: None,
+        unit_mode: None,
+        max_reconsume_times: None,
+        broker_name: None,
     }
 }
 

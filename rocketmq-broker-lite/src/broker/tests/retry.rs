@@ -1,20 +1,9 @@
 //! Messages that are given back.
 
-use rocketmq_protocol::request::SendBackRequest;
-
 use super::*;
 
 fn give_back(message: &MessageExt, delay_level: i32) -> SendBackRequest {
-    SendBackRequest {
-        offset: message.commit_log_offset(),
-        group: "g".into(),
-        delay_level,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: None,
-        max_reconsume_times: None,
-        broker_name: None,
-    }
+    SendBackRequest { delay_level, ..send_back_request("g", message.commit_log_offset()) }
 }
 
 async fn one(client: &Client, topic: &str, offset: i64) -> MessageExt {
@@ -71,21 +60,11 @@ async fn what_cannot_be_given_back_is_said() {
     let broker = TestBroker::with(|config| config.auto_create_subscription_group = false).await;
     let client = broker.client().await;
     client.send("T", "x", &[]).await;
-    let request = |group: &str, offset| SendBackRequest {
-        offset,
-        group: group.into(),
-        delay_level: 0,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: None,
-        max_reconsume_times: None,
-        broker_name: None,
-    };
-    let (code, remark) = client.code_of(&request("g", 0), Bytes::new()).await;
+    let (code, remark) = client.code_of(&send_back_request("g", 0), Bytes::new()).await;
     assert_eq!(code, 26);
     assert!(remark.starts_with("subscription group not exist, g "), "{remark}");
     for offset in [3, 999_999, -1, i64::MAX] {
-        let (code, remark) = client.code_of(&request("TOOLS_CONSUMER", offset), Bytes::new()).await;
+        let (code, remark) = client.code_of(&send_back_request("TOOLS_CONSUMER", offset), Bytes::new()).await;
         assert_eq!((code, remark), (1, format!("look message by offset failed, {offset}")));
     }
     broker.broker.shutdown().await;

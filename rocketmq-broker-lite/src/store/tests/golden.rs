@@ -115,19 +115,10 @@ fn append_like(store: &MessageStore, record: &Record<'_>) -> Appended {
     let topic = ByteString::from(std::str::from_utf8(record.topic).unwrap());
     let properties = std::str::from_utf8(record.properties).unwrap();
     let tags = properties.split('\u{2}').find_map(|it| it.strip_prefix(names::TAGS)?.strip_prefix('\u{1}'));
+    let tags_code = tags.map_or(0, |tags| i64::from(string_hash(tags)));
     let message = NewMessage {
-        topic: &topic,
-        queue_id: record.queue_id,
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
-        store_host: record.store_host,
-        reconsume_times: record.reconsume_times,
         prepared_transaction_offset: record.prepared_transaction_offset,
-        body: record.body,
-        properties,
-        tags_code: tags.map_or(0, |tags| i64::from(string_hash(tags))),
+        ..NewMessage::again(record, &topic, record.queue_id, properties, tags_code)
     };
     store.append(message).unwrap()
 }

@@ -67,7 +67,7 @@ fn topic(context: &Context, header: &SendMessageRequest) -> Result<Arc<Topic>, R
     if known.is_none()
         && let Some(fault) = topic_name_fault(name)
     {
-        return Err(Refusal::new(ResponseCode::SystemError, fault));
+        return Err(Refusal::system(fault));
     }
     if is_closed_to_clients(name) {
         let remark = format!("Sending message to topic[{name}] is forbidden.");
@@ -96,7 +96,7 @@ fn check_queue(header: &SendMessageRequest, topic: &Topic, producer: SocketAddr)
     describe(&topic.config, &mut remark);
     // Writing to a string cannot fail.
     let _ = write!(remark, " Producer: {producer}");
-    Err(Refusal::new(ResponseCode::SystemError, remark))
+    Err(Refusal::system(remark))
 }
 
 fn pick_queue(header: &SendMessageRequest, topic: &Topic) -> Result<i32, Refusal> {
@@ -105,7 +105,7 @@ fn pick_queue(header: &SendMessageRequest, topic: &Topic) -> Result<i32, Refusal
     }
     if topic.config.write_queue_nums <= 0 {
         let remark = format!("topic[{}] has no queue to write to", topic.name);
-        return Err(Refusal::new(ResponseCode::SystemError, remark));
+        return Err(Refusal::system(remark));
     }
     Ok(rand::random_range(0..topic.config.write_queue_nums))
 }

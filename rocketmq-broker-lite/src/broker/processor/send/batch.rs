@@ -27,8 +27,7 @@ pub(super) fn encode(
     if delayed || received.place.sys_flag.transaction() != 0 || received.body.len() > max_message_size {
         return Err(store_answer::illegal(max_message_size));
     }
-    let entries = batch::decode(received.body.clone())
-        .map_err(|error| Refusal::new(ResponseCode::SystemError, error.to_string()))?;
+    let entries = batch::decode(received.body.clone()).map_err(Refusal::system)?;
     if noted.has_timer || entries.iter().any(|entry| note(entry.properties.as_str()).has_timer) {
         return Err(no_timers());
     }

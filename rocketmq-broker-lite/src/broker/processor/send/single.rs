@@ -55,16 +55,14 @@ fn refuse_transaction(context: &Context, received: &Received<'_>, noted: &Noted<
 /// a message at once.
 pub(super) fn no_timers() -> Refusal {
     let remark = "accurate timer message is not enabled, timerWheelEnable is false";
-    Refusal::new(ResponseCode::SystemError, remark)
+    Refusal::system(remark)
 }
 
 fn delay_level(received: &Received<'_>, noted: &Noted<'_>) -> Result<i32, Refusal> {
     if received.place.is_dead_letter {
         return Ok(0);
     }
-    noted
-        .delay_level()
-        .map_err(|text| Refusal::new(ResponseCode::SystemError, format!("For input string: \"{text}\"")))
+    noted.delay_level().map_err(|text| Refusal::system(format!("For input string: \"{text}\"")))
 }
 
 fn encode_now(
