@@ -10,13 +10,13 @@
 //! queue units. It counts only beside the times with which it was written, so not once another broker has written its
 //! own. Times decide nothing: a clock may have been set back.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::fs::Fs;
 
-const FILE_BYTES: u64 = 4096;
+const FILE_BYTES: usize = 4096;
 /// Where our own line begins.
 const SAFE_AT: usize = 256;
 const SAFE_MARK: &[u8; 8] = b"rmq-safe";
@@ -56,25 +56,44 @@ impl Checkpoint {
         Ok(Self { log_timestamp, queues_timestamp, safe_offset })
     }
 
-    /// Writes it and waits for the disk. What else is in the file stays.
+    /// Writes it and waits for the disk: a loss of power leaves the old one or the new one, whole. What else is in the file
+    /// stays. Where there is no room for a second file, the first is overwritten.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(super) fn write(self, fs: &dyn Fs, root_dir: &Path) -> Result<(), StoreError> {
-        let path = path(root_dir);
-        let file = fs.open(&path).map_err(StoreError::io("open", &path))?;
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.log_timestamp.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.queues_timestamp.to_be_bytes());
-        file.set_len(FILE_BYTES).map_err(StoreError::io("extend", &path))?;
-        file.write_at(&bytes, 0).map_err(StoreError::io("write", &path))?;
-        if let Some(offset) = self.safe_offset {
-            let line = safe_line(offset, self.log_timestamp, self.queues_timestamp);
-            file.write_at(&line, SAFE_AT as u64).map_err(StoreError::io("write", &path))?;
+        let (path, fresh) = (path(root_dir), root_dir.join("checkpoint.tmp"));
+        let bytes = self.written_over(fs, &path)?;
+        if write_whole(fs, &fresh, &bytes).is_ok() {
+            fs.rename(&fresh, &path).map_err(StoreError::io("write", &path))?;
+        } else {
+            write_whole(fs, &path, &bytes).map_err(StoreError::io("write", &path))?;
         }
-        file.sync_data().map_err(StoreError::io("sync", &path))?;
         fs.sync_dir(root_dir).map_err(StoreError::io("sync", root_dir))
     }
+
+    /// The content of the file with this written over it.
+    fn written_over(self, fs: &dyn Fs, path: &Path) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = match fs.read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(StoreError::io("read", path))?,
+        };
+        bytes.resize(FILE_BYTES, 0);
+        bytes[..8].copy_from_slice(&self.log_timestamp.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.queues_timestamp.to_be_bytes());
+        if let Some(offset) = self.safe_offset {
+            let line = safe_line(offset, self.log_timestamp, self.queues_timestamp);
+            bytes[SAFE_AT..SAFE_AT + line.len()].copy_from_slice(&line);
+        }
+        Ok(bytes)
+    }
+}
+
+fn write_whole(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = fs.open(path)?;
+    file.set_len(FILE_BYTES as u64)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()
 }
 
 fn safe_line(offset: i64, log_timestamp: i64, queues_timestamp: i64) -> [u8; SAFE_BYTES + 4] {
@@ -139,6 +158,18 @@ mod tests {
         assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), checkpoint);
         let bytes = fs::read(&file).unwrap();
         assert_eq!((bytes.len(), &bytes[16..48]), (4096, &[7; 32][..]));
+    }
+
+    #[test]
+    fn without_room_for_a_second_file_the_first_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        // What cannot be opened for writing stands for it.
+        fs::create_dir(directory.path().join("checkpoint.tmp")).unwrap();
+        for safe in [1, 2] {
+            let checkpoint = Checkpoint { log_timestamp: 7, queues_timestamp: 7, safe_offset: Some(safe) };
+            checkpoint.write(&OsFs, directory.path()).unwrap();
+            assert_eq!(Checkpoint::read(&OsFs, directory.path()).unwrap(), checkpoint);
+        }
     }
 
     #[test]

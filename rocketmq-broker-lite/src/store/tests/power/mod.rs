@@ -6,6 +6,13 @@ mod life;
 mod machine;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::super::checkpoint::Checkpoint;
+use super::super::fs::make_dirs;
+use chance::Chance;
+use life::{ROOT, START_MS};
+use machine::Machine;
 
 /// How many lives `cargo test` lives; `STORE_LIVES` says otherwise, and `STORE_SEED` with which seed they begin.
 const LIVES: u64 = 1_000;
@@ -24,6 +31,30 @@ fn a_store_keeps_its_promises_through_losses_of_power() {
     println!("{lives} lives from seed {first}: {total:?}");
     if lives >= LIVES {
         assert!(total.power_losses > lives && total.kept_messages > 10 * lives, "{total:?}");
+    }
+}
+
+/// Without one recovery would not know what may be torn.
+#[test]
+fn a_loss_of_power_leaves_the_old_checkpoint_or_the_new_one() {
+    let root = Path::new(ROOT);
+    let checkpoint = |of: i64| Checkpoint {
+        log_timestamp: START_MS + 1_000 * of,
+        queues_timestamp: START_MS + 999 * of,
+        safe_offset: Some(of),
+    };
+    for (seed, changes) in (1..=20).flat_map(|seed| (1..10).map(move |changes| (seed, changes))) {
+        let machine = Machine::new();
+        let fs = machine.boot();
+        make_dirs(&*fs, root).unwrap();
+        checkpoint(1).write(&*fs, root).unwrap();
+        machine.power_fails_after(changes);
+        // It fails, unless the power holds long enough.
+        let written = checkpoint(2).write(&*fs, root);
+        machine.lose_power(&mut Chance::new(seed));
+        let read = Checkpoint::read(&*machine.boot(), root).unwrap();
+        let fits = read == checkpoint(2) || (written.is_err() && read == checkpoint(1));
+        assert!(fits, "after {changes} changes, seed {seed}: {written:?}, {read:?}");
     }
 }
 
